@@ -1,0 +1,179 @@
+"""What the judge knows of one arm in one window: a commutative monoid over cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.delta import QUARTERS, UNIT_BUCKETS, Cell, Measure
+from schemas.packing import unpack
+
+Ints = npt.NDArray[np.int64]
+DURATION = "duration_us"
+_NONE: Ints = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseCounts:
+    """Counts int64 (n,) of ascending, distinct keys int64 (n,)."""
+
+    keys: Ints = field(default_factory=lambda: _NONE)
+    counts: Ints = field(default_factory=lambda: _NONE)
+
+    @classmethod
+    def of(cls, packed: bytes) -> Self:
+        """From the bytes of a cell."""
+        return cls(*unpack(packed)) if packed else cls()
+
+    def __add__(self, other: SparseCounts) -> SparseCounts:
+        return SparseCounts.sum((self, other))
+
+    @staticmethod
+    def sum(parts: Iterable[SparseCounts]) -> SparseCounts:
+        """All parts together."""
+        held = [part for part in parts if len(part.keys)]
+        if len(held) < 2:
+            return held[0] if held else SparseCounts()
+        keys, place = np.unique(np.concatenate([part.keys for part in held]), return_inverse=True)
+        counts = np.zeros(len(keys), np.int64)
+        np.add.at(counts, place, np.concatenate([part.counts for part in held]))
+        return SparseCounts(keys, counts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SparseCounts):
+            return NotImplemented
+        return np.array_equal(self.keys, other.keys) and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # equal by content, and the arrays could change
+
+    def dense(self, size: int) -> Ints:
+        """Counts int64 (size,) of the keys 0 to size - 1."""
+        out = np.zeros(size, np.int64)
+        out[self.keys] = self.counts
+        return out
+
+    @property
+    def total(self) -> int:
+        """Sum of all counts."""
+        return int(self.counts.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSum:
+    """One measure: rows that carry it, exact total, histogram over bins, joint counts over unit bucket and quarter octave."""
+
+    rows: int = 0
+    total: int = 0
+    histogram: SparseCounts = field(default_factory=SparseCounts)
+    joint: SparseCounts = field(default_factory=SparseCounts)
+
+    @classmethod
+    def of(cls, measure: Measure) -> Self:
+        """From a cell's measure."""
+        return cls(
+            measure.rows, measure.total, SparseCounts.of(measure.histogram), SparseCounts.of(measure.joint)
+        )
+
+    @staticmethod
+    def sum(parts: Iterable[MeasureSum]) -> MeasureSum:
+        """All parts together."""
+        held = list(parts)
+        return MeasureSum(
+            sum(part.rows for part in held), sum(part.total for part in held),
+            SparseCounts.sum(part.histogram for part in held), SparseCounts.sum(part.joint for part in held),
+        )  # fmt: skip
+
+    def __add__(self, other: MeasureSum) -> MeasureSum:
+        return MeasureSum.sum((self, other))
+
+
+@dataclass(frozen=True, slots=True)
+class ArmWindow:
+    """Sums over rows of one arm in one window; the fields are those of `schemas.delta.Cell`."""
+
+    rows: int = 0
+    errors: int = 0
+    late: int = 0
+    quarantined: int = 0
+    with_unit: int = 0
+    weight: int = 0
+    error_weight: int = 0
+    weight_min: int = 0
+    weight_max: int = 0
+    lag_us: int = 0
+    error_buckets: SparseCounts = field(default_factory=SparseCounts)
+    affected: SparseCounts = field(default_factory=SparseCounts)
+    row_sample: SparseCounts = field(default_factory=SparseCounts)
+    measures: Mapping[str, MeasureSum] = field(default_factory=dict[str, MeasureSum])
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self:
+        """From one cell."""
+        return cls(
+            cell.rows, cell.errors, cell.late, cell.quarantined, cell.with_unit, cell.weight, cell.error_weight,
+            cell.weight_min, cell.weight_max, cell.lag_us, SparseCounts.of(cell.error_buckets),
+            SparseCounts.of(cell.affected), SparseCounts.of(cell.row_sample),
+            {measure.name: MeasureSum.of(measure) for measure in cell.measures},
+        )  # fmt: skip
+
+    @staticmethod
+    def sum(parts: Iterable[ArmWindow]) -> ArmWindow:
+        """All parts together; the identity is ``ArmWindow()``."""
+        held = [part for part in parts if part is not EMPTY]
+        if len(held) < 2:
+            return held[0] if held else EMPTY
+        counted = [part for part in held if part.rows]
+        names = sorted({name for part in held for name in part.measures})
+        return ArmWindow(
+            sum(part.rows for part in held), sum(part.errors for part in held), sum(part.late for part in held),
+            sum(part.quarantined for part in held), sum(part.with_unit for part in held),
+            sum(part.weight for part in held), sum(part.error_weight for part in held),
+            min((part.weight_min for part in counted), default=0), max((part.weight_max for part in counted), default=0),
+            sum(part.lag_us for part in held),
+            SparseCounts.sum(part.error_buckets for part in held), SparseCounts.sum(part.affected for part in held),
+            SparseCounts.sum(part.row_sample for part in held),
+            {name: MeasureSum.sum(part.measures[name] for part in held if name in part.measures) for name in names},
+        )  # fmt: skip
+
+    def __add__(self, other: ArmWindow) -> ArmWindow:
+        return ArmWindow.sum((self, other))
+
+    def measure(self, name: str) -> MeasureSum:
+        """The measure of that name, empty where no row carried it."""
+        return self.measures.get(name, MeasureSum())
+
+    def unit_rows(self) -> Ints:
+        """Rows int64 (128,) per unit bucket."""
+        joint = self.measure(DURATION).joint
+        return np.bincount(joint.keys // QUARTERS, joint.counts, UNIT_BUCKETS).astype(np.int64)
+
+    def unit_errors(self) -> Ints:
+        """Error rows int64 (128,) per unit bucket."""
+        return self.error_buckets.dense(UNIT_BUCKETS)
+
+
+EMPTY = ArmWindow()
+
+
+@dataclass(frozen=True, slots=True)
+class PairWindow:
+    """One closed window [start_us, end_us) of a candidate and its control.
+
+    `share` is the candidate's configured share of both arms' traffic, None where nobody told it; `steady` is False
+    where the weight changed inside the window; `mislabelled_*` are rows whose version is not their arm's.
+    """
+
+    start_us: int
+    end_us: int
+    control: ArmWindow
+    candidate: ArmWindow
+    share: float | None
+    step: int
+    steady: bool
+    mislabelled_control: int = 0
+    mislabelled_candidate: int = 0

@@ -1,0 +1,145 @@
+"""Evidence from counts: errors, slow requests, traffic (STATISTICS section 1). Exact for independent events.
+
+Theory of operation. In one window the candidate had `nc` requests of which `ec` failed, control `nb` and
+`eb`. The limit is ``p_c <= r0 p_b + d``. For a bet r, with a and b fixed by the requests alone,
+
+    a = r (r0 nc + nb) / (r r0 nc + nb)        b = (r0 nc + nb) / (r r0 nc + nb)
+    l(r) = ec ln a + eb ln b - d nc (a - 1)
+
+has E[exp l] <= 1 under the null ``p_c <= r0 p_b + d`` for r > 1 (HARM) and ``p_c >= r0 p_b + d`` for r < 1
+(SAFETY), whatever p_b is: b - 1 = -r0 (nc/nb)(a - 1), so the exponent of E[a^ec b^eb] <= exp(nc p_c (a-1) +
+nb p_b (b-1)) is nc (a-1)(p_c - r0 p_b) <= d nc (a-1). Products over windows stay e-values, and so does their
+mean over a fixed grid of bets (the method of mixtures: Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021).
+An e-value passes 1/alpha, ever, with probability at most alpha (Ville 1939). The grid's bets differ by
+factors of some 1.5, so that one of them is near the best whatever the effect.
+
+State: sums of l over windows. Sums add, so `Counts` is a commutative monoid; rates are never pooled over
+time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+GRID: Floats = np.array(
+    [1.1, 1.25, 1.5, 2, 3, 5, 10, 30, 0.97, 0.93, 0.87, 0.75, 0.6, 0.4, 0.15, 0.02], np.float64
+)
+"""The bets: eight for HARM, eight for SAFETY."""
+BETS = 8
+ABOVE = slice(0, BETS)
+"""Bets that the candidate's rate is above the limit."""
+BELOW = slice(BETS, 2 * BETS)
+"""Bets that it is below."""
+_LOG_GRID: Floats = np.log(GRID)
+_LOG_BETS = math.log(BETS)
+
+
+def increments(
+    nc: float,
+    nb: float,
+    ec: float | Floats,
+    eb: float | Floats,
+    r0: float | Floats = 1.0,
+    d: float | Floats = 0.0,
+) -> Floats:
+    """l(r) of one window, float64 (m, 16): one row per margin, one column per bet.
+
+    `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d`
+    margins; each of the last four is a number or float64 (m,).
+    """
+    b = _control_factors(nc, nb, r0)
+    log_b = np.log(b)
+    rows = _column(ec) * (log_b + _LOG_GRID) + _column(eb) * log_b
+    return rows - _column(d) * (nc * (GRID * b - 1)) if np.any(d) else rows
+
+
+def log_factors(nc: float, nb: float, r0: float | Floats) -> tuple[Floats, Floats]:
+    """ln a and ln b, float64 (m, 16) each, for those who use one pair of exposures again and again."""
+    log_b = np.log(_control_factors(nc, nb, r0))
+    return log_b + _LOG_GRID, log_b
+
+
+def _control_factors(nc: float, nb: float, r0: float | Floats) -> Floats:
+    exposed = np.atleast_2d(_column(r0)) * nc
+    return (exposed + nb) / (GRID * exposed + nb)
+
+
+def _column(values: float | Floats) -> float | Floats:
+    return values[:, None] if isinstance(values, np.ndarray) else values
+
+
+def tilts(nc: float, nb: float) -> Floats:
+    """-dl/dd at r0 = 1, float64 (16,): what one unit more of an absolute margin takes from each l(r)."""
+    return nc * (GRID * ((nc + nb) / (GRID * nc + nb)) - 1)
+
+
+def log_mean_exp(rows: Floats) -> Floats:
+    """ln of the mean of e-values given by their logs, along the last axis."""
+    top = rows.max(axis=-1)
+    return np.log(np.exp(rows - top[..., None]).sum(axis=-1)) + top - math.log(rows.shape[-1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """Sums of l over windows.
+
+    `sums` float64 (m, 16), one row per margin; the first is the one asked about. `tilt` float64 (16,), see
+    `tilts`. `later` float64 (s, 8): the sums of the first margin's HARM bets from each later start point on,
+    `begun` bool (s,).
+    """
+
+    sums: Floats
+    tilt: Floats
+    later: Floats
+    begun: Bools
+
+    @classmethod
+    def zero(cls, margins: int, starts: int) -> Self:
+        """The identity, for that many margins and later start points."""
+        return cls(
+            np.zeros((margins, 2 * BETS)),
+            np.zeros(2 * BETS),
+            np.zeros((starts, BETS)),
+            np.zeros(starts, np.bool_),
+        )
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.sums + other.sums, self.tilt + other.tilt, self.later + other.later, self.begun | other.begun
+        )
+
+    def add(self, rows: Floats, begun: Bools, harm: slice = ABOVE, tilt: Floats | None = None) -> Counts:
+        """One window more: its `increments`, the start points begun before it, which bets mean HARM."""
+        begun = self.begun | begun
+        later = self.later + np.where(begun[:, None], rows[0, harm], 0.0)
+        return Counts(self.sums + rows, self.tilt if tilt is None else self.tilt + tilt, later, begun)
+
+    def log_e(self, bets: slice, phi: float = 1.0, row: int = 0) -> float:
+        """ln e of one side at one margin; `phi` >= 1 is the design effect (section 2)."""
+        return mean_of_logs((self.sums[row, bets] / phi).tolist())
+
+    def log_harm(self, phi: float = 1.0, harm: slice = ABOVE) -> float:
+        """ln e of HARM over all start points: half the weight on the first, the rest shared evenly.
+
+        An e-value that has not started is 1. The mean of e-values is an e-value under any dependence (Vovk,
+        Wang 2021).
+        """
+        first = self.log_e(harm, phi)
+        if not len(self.later):
+            return first
+        later = log_mean_exp(self.later / phi)
+        return mean_of_logs([first, mean_of_logs(later.tolist())])
+
+
+def mean_of_logs(logs: list[float]) -> float:
+    """The same as `log_mean_exp` for a few numbers, without numpy's cost per call."""
+    top = max(logs)
+    return top + math.log(math.fsum([math.exp(x - top) for x in logs]) / len(logs))

@@ -1,0 +1,166 @@
+"""Design effects: how much louder clumped events are than independent ones (STATISTICS section 2).
+
+Section 1 takes events for independent. Sticky users (one sufferer, many errors) and an arm's own bursts break
+that: the e-value's log is then divided by phi = max(1, phi_unit, phi_control, phi_time), a quasi-likelihood,
+recomputed from cumulative sums. It is approximate: checked by simulation, not a theorem.
+
+Notation as in section 2: upper index j is one of B unit buckets, R the buckets' residuals around their own
+arm's rate in a window, G the cumulated residuals of the difference, z the windows' standardised differences.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.delta import UNIT_BUCKETS
+
+Floats = npt.NDArray[np.float64]
+
+TIME_WINDOWS_MIN = 11
+"""Windows before the scatter between windows is believed."""
+_BESSEL = UNIT_BUCKETS / (UNIT_BUCKETS - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buckets:
+    """One arm's requests and events per unit bucket in one window, float64 (128,) each."""
+
+    requests: Floats
+    events: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clumps:
+    """Cumulative sums behind phi. Not a monoid: `drift` depends on the order of windows.
+
+    `matched_c`, `matched_b` are the Mantel-Haenszel sums ``sum Ec nb/n`` and ``sum Eb nc/n``: each window's
+    events of one arm, weighted by the other arm's share, so that their ratio is an effect free of Simpson's
+    paradox.
+    """
+
+    difference: Floats
+    control: Floats
+    variance: float
+    control_events: float
+    matched_c: float
+    matched_b: float
+    matched: float
+    last_z: float
+    drift: float
+    windows: int
+
+    @classmethod
+    def zero(cls) -> Self:
+        """Before the first window."""
+        return cls(np.zeros(UNIT_BUCKETS), np.zeros(UNIT_BUCKETS), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+
+    def add(
+        self, nc: float, nb: float, ec: float, eb: float, r0: float = 1.0,
+        units: tuple[Buckets, Buckets] | None = None,
+    ) -> Clumps:  # fmt: skip
+        """One window more: requests and events of both arms, and their unit buckets where known."""
+        difference, control, variance, control_events = (
+            self.difference,
+            self.control,
+            self.variance,
+            self.control_events,
+        )
+        if units is not None:
+            candidate_arm, control_arm = units
+            uc, ub = float(candidate_arm.requests.sum()), float(control_arm.requests.sum())
+            if uc > 0 and ub > 0:
+                sc, sb = float(candidate_arm.events.sum()), float(control_arm.events.sum())
+                g, q = ub / (r0 * uc + ub), r0 * uc / ub
+                residual_c = candidate_arm.events - candidate_arm.requests * (sc / uc)
+                residual_b = control_arm.events - control_arm.requests * (sb / ub)
+                difference = difference + g * (residual_c - q * residual_b)
+                control = control + residual_b
+                variance += g * g * (sc + q * q * sb)
+                control_events += sb
+        last_z, drift, windows = self._time(nc, nb, ec, eb)
+        n = nc + nb
+        return Clumps(
+            difference, control, variance, control_events,
+            self.matched_c + ec * nb / n, self.matched_b + eb * nc / n, self.matched + nc * nb / n,
+            last_z, drift, windows,
+        )  # fmt: skip
+
+    def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[float, float, int]:
+        """The window's z against the effect of earlier windows, the sum of squared steps, the count."""
+        events = ec + eb
+        if events <= 0:
+            return self.last_z, self.drift, self.windows
+        exposed = (1 + self.matched_c) / (1 + self.matched_b) * nc
+        pi = exposed / (exposed + nb)
+        z = (ec - events * pi) / math.sqrt(events * pi * (1 - pi))
+        step = (z - self.last_z) ** 2 if self.windows else 0.0
+        return z, self.drift + step, self.windows + 1
+
+    def phi_unit(self) -> float:
+        """Scatter of the buckets' differences against that of independent events."""
+        return (
+            _BESSEL * float(self.difference @ self.difference) / self.variance if self.variance > 0 else 1.0
+        )
+
+    def phi_control(self) -> float:
+        """The same of control alone: a candidate without sufferers must not look good and precise."""
+        return (
+            _BESSEL * float(self.control @ self.control) / self.control_events
+            if self.control_events > 0
+            else 1.0
+        )
+
+    def phi_time(self) -> float:
+        """Scatter between neighbouring windows (von Neumann's ratio): an arm's own bursts."""
+        if self.windows < TIME_WINDOWS_MIN:
+            return 1.0
+        return self.drift / (2 * (self.windows - 1))
+
+    def phi(self) -> float:
+        """The design effect, at least 1."""
+        return max(1.0, self.phi_unit(), self.phi_control(), self.phi_time())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShareClumps:
+    """Sums behind phi_share (section 4): how unevenly units, not requests, fall to the arms. A monoid."""
+
+    offset: Floats
+    candidate: Floats
+    variance: float
+
+    @classmethod
+    def zero(cls) -> Self:
+        """The identity."""
+        return cls(np.zeros(UNIT_BUCKETS), np.zeros(UNIT_BUCKETS), 0.0)
+
+    def __add__(self, other: ShareClumps) -> ShareClumps:
+        return ShareClumps(
+            self.offset + other.offset, self.candidate + other.candidate, self.variance + other.variance
+        )
+
+    def add(self, candidate: Floats, control: Floats, share: float) -> ShareClumps:
+        """One window more: requests per unit bucket, float64 (128,), and the candidate's configured share."""
+        n = float(candidate.sum() + control.sum())
+        return ShareClumps(
+            self.offset + candidate * (1 - share) - control * share,
+            self.candidate + candidate,
+            self.variance + n * share * (1 - share),
+        )
+
+    def phi(self) -> float:
+        """phi_share = max(1, B/(B-1) sum_j (Z^j - mean Z)^2 / sum n rho (1-rho))."""
+        if self.variance <= 0:
+            return 1.0
+        centred = self.offset - self.offset.mean()
+        return max(1.0, _BESSEL * float(centred @ centred) / self.variance)
+
+    def effective_buckets(self) -> float:
+        """(sum N)^2 / sum N^2 of the candidate's buckets; 0 before any request."""
+        square = float(self.candidate @ self.candidate)
+        return float(self.candidate.sum()) ** 2 / square if square > 0 else 0.0

@@ -1,0 +1,127 @@
+"""Validity gates: is what was recorded fit to be judged at all? Failing one is INVALID, never a pass
+(CONTRACT "Verdict").
+
+Labels: rows whose version is not their arm's, more than 1 % of an arm. Units: rows without `unit_id` where
+the spec randomises by unit (falling back to independent requests would be dishonest, STATISTICS section 2).
+Quality: late rows, identical rows, quarantined rows. All are counted per arm, since one arm's trouble alone
+already biases the comparison.
+
+Counts are exact, so a share needs only as many rows that one odd row is no pattern: `ROWS_MIN`. Identical
+rows are seen through the sample of rows whose hash is 0 mod 64; a row and its copies are in it together or
+not at all, so the independent draws are distinct rows. With 20 % identical rows a quarter of the distinct
+rows has a copy; asking for 50 distinct rows in the sample, 10 of them copied, keeps the chance that a true
+share of 5 % fires the gate below 1e-3 (binomial tail, 50 draws at 1/19), and no single row that a stuck
+producer repeats can fire it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analyzers.arm import ArmWindow, PairWindow
+
+MISLABELLED_MAX = 0.01
+UNITLESS_MAX = 0.01
+LATE_MAX = 0.20
+IDENTICAL_MAX = 0.20
+QUARANTINED_MAX = 0.05
+ODD_ROWS_MIN = 5
+"""Rows that must be wrong before a share of them counts."""
+ROWS_MIN = 100
+"""Rows of an arm before the shares of late, quarantined and unit-less rows count."""
+SAMPLED_MIN = 50
+COPIED_MIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ArmQuality:
+    """Sums over one arm's windows; of the rows in the hash sample (`sampled`) how many are `distinct`, and how
+    many of these were `copied`.
+    """
+
+    rows: int = 0
+    mislabelled: int = 0
+    with_unit: int = 0
+    late: int = 0
+    quarantined: int = 0
+    sampled: int = 0
+    distinct: int = 0
+    copied: int = 0
+
+    def add(self, arm: ArmWindow, mislabelled: int) -> ArmQuality:
+        """One window more."""
+        copies = arm.row_sample.counts
+        return ArmQuality(
+            self.rows + arm.rows, self.mislabelled + mislabelled, self.with_unit + arm.with_unit,
+            self.late + arm.late, self.quarantined + arm.quarantined,
+            self.sampled + int(copies.sum()), self.distinct + len(copies),
+            self.copied + int((copies > 1).sum()),
+        )  # fmt: skip
+
+    def fault(self, name: str, units: bool, randomization: str) -> str | None:
+        """The sentence about the first gate that this arm fails, or None; `name` is the arm's."""
+        labelled = self.rows + self.mislabelled
+        if self.mislabelled >= ODD_ROWS_MIN and self.mislabelled > MISLABELLED_MAX * labelled:
+            return (
+                f"{_share(self.mislabelled, labelled)} of the requests of {name} carry another version than "
+                f"the spec gives it ({self.mislabelled} of {labelled}; 1 % is allowed): check that only that "
+                f"version serves {name}"
+            )
+        seen = self.rows + self.late + self.quarantined
+        if seen < ROWS_MIN:
+            return None
+        unitless = self.rows - self.with_unit
+        if units and unitless > UNITLESS_MAX * self.rows:
+            return (
+                f"{_share(unitless, self.rows)} of the requests of {name} carry no unit_id ({unitless} of "
+                f"{self.rows}), but the spec randomises by {randomization}: send unit_id, or say "
+                "randomization: request if that is true"
+            )
+        if self.late > LATE_MAX * seen:
+            return (
+                f"{_share(self.late, seen)} of the rows of {name} came too late to be counted "
+                f"({self.late} of {seen}; 20 % is allowed): look at producer lag and clocks"
+            )
+        if self.quarantined > QUARANTINED_MAX * seen:
+            return (
+                f"{_share(self.quarantined, seen)} of the rows of {name} hold unusable values "
+                f"({self.quarantined} of {seen}; 5 % is allowed): see the dead letters for what is wrong"
+            )
+        identical = self.sampled - self.distinct
+        if (
+            self.distinct >= SAMPLED_MIN
+            and self.copied >= COPIED_MIN
+            and identical > IDENTICAL_MAX * self.sampled
+        ):
+            return (
+                f"about {_share(identical, self.sampled)} of the rows of {name} are copies of others "
+                f"({identical} of {self.sampled} in the sample; 20 % is allowed): some producer sends events "
+                "more than once"
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """Both arms' sums."""
+
+    control: ArmQuality = ArmQuality()
+    candidate: ArmQuality = ArmQuality()
+
+    def add(self, pair: PairWindow) -> Gates:
+        """One window more, steady or not."""
+        return Gates(
+            self.control.add(pair.control, pair.mislabelled_control),
+            self.candidate.add(pair.candidate, pair.mislabelled_candidate),
+        )
+
+    def fault(self, control: str, candidate: str, randomization: str) -> str | None:
+        """The sentence that makes the experiment INVALID, or None."""
+        units = randomization != "request"
+        return self.candidate.fault(candidate, units, randomization) or self.control.fault(
+            control, units, randomization
+        )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.3g} %"

@@ -1,0 +1,325 @@
+"""Judgement: from what is known of a trial to what a deployer should do, and one sentence why (CONTRACT
+"Verdict").
+
+HARM: the arithmetic mean of the enforced SLIs' e-values reaches k/alpha, k candidates sharing alpha evenly.
+The mean of e-values is an e-value under any dependence (Vovk, Wang 2021) and passes 1/alpha, ever, with
+probability at most alpha (Ville 1939). One SLI of m does it alone at m k/alpha: this is the `threshold` of
+its evidence. SAFETY: every enforced SLI that has one at its own 1/beta, at this moment (intersection-union:
+no split).
+
+The order in which a window is judged: label, quality or data-loss INVALID; an arm never seen; HARM;
+sample-ratio INVALID; whatever else holds; then the steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from schemas.spec import ExperimentSpec, SliSpec
+
+from analyzers import reasons
+from analyzers.counts import mean_of_logs
+from analyzers.sli import Reading
+from analyzers.slis import kinds
+from analyzers.trial import Trial
+from schemas.verdict import EVIDENCE_MAX, Action, Conclusion, Evidence, EvidenceStatus, Needed
+
+Value = TypeVar("Value", float, float | None)
+
+REQUESTS_MAX = 1e15
+"""A forecast beyond this is no forecast."""
+_UNJUDGED = "neither sample ratio nor throughput is judged"
+_LOG_EVIDENCE_MAX = math.log(EVIDENCE_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the judge knows besides the trial; times are UTC microseconds of event time.
+
+    `step` counts from 0, of `steps`; `weight_applied_us` is when its weight was applied, `first_applied_us`
+    when that of the first step was (None: not yet, or nobody told). `invalid_reason` and `hold_reason` are
+    sentences of the judge's own (data loss; a gap). `over`: max_duration has passed.
+    """
+
+    event_time_us: int
+    step: int
+    steps: int
+    weights_known: bool
+    weight_applied_us: int | None
+    first_applied_us: int | None
+    paused: bool = False
+    invalid_reason: str | None = None
+    hold_reason: str | None = None
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The part of a verdict that follows from evidence; `needed` is None once all is decided."""
+
+    action: Action
+    conclusion: Conclusion
+    reason: str
+    evidence: tuple[Evidence, ...]
+    needed: Mapping[str, Needed] | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    action: Action
+    conclusion: Conclusion
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What the rules below look at. `threshold` is what one enforced SLI needs alone, `limit` what the mean
+    needs."""
+
+    spec: ExperimentSpec
+    trial: Trial
+    now: Situation
+    read: tuple[tuple[SliSpec, Reading], ...]
+    limit: float
+    threshold: float
+    log_mean: float
+    needed: Mapping[str, Needed]
+    culprits: tuple[tuple[SliSpec, Reading], ...]
+
+    @property
+    def enforced(self) -> list[tuple[SliSpec, Reading]]:
+        return [(sli, reading) for sli, reading in self.read if sli.mode == "enforce"]
+
+    @property
+    def open(self) -> list[SliSpec]:
+        """Enforced SLIs without SAFETY at this moment."""
+        return [sli for sli, reading in self.enforced if not self.safe(reading)]
+
+    def safe(self, reading: Reading) -> bool:
+        """SAFETY, or nothing to show."""
+        return _safe(reading, self.spec.policy.beta)
+
+
+def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
+    """What to do about one candidate. Never raises for any trial that `trial.step` can reach."""
+    case = _case(spec, trial, now)
+    answer = next(answer for rule in _RULES if (answer := rule(case)) is not None)
+    if not now.weights_known and answer.conclusion in ("HEALTHY", "INCONCLUSIVE"):
+        answer = replace(answer, reason=f"{answer.reason} (nobody told the weights, so {_UNJUDGED})")
+    if spec.mode == "shadow":
+        answer = _watched(answer)
+    final = answer.action in ("PROMOTE", "ROLLBACK")
+    return Judgement(
+        answer.action, answer.conclusion, answer.reason, tuple(_evidence(case, *item) for item in case.read),
+        None if final else case.needed, _weight(case, answer.action),
+    )  # fmt: skip
+
+
+def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
+    read = tuple(
+        (sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True)
+    )
+    limit = max(len(spec.candidates), 1) / spec.policy.alpha
+    enforced = [item for item in read if item[0].mode == "enforce"]
+    threshold = max(len(enforced), 1) * limit
+    log_mean = mean_of_logs([reading.log_harm for _, reading in enforced]) if enforced else 0.0
+    culprits: tuple[tuple[SliSpec, Reading], ...] = ()
+    if enforced and log_mean >= math.log(limit):
+        alone = [item for item in enforced if item[1].log_harm >= math.log(threshold)]
+        culprits = tuple(alone or [max(enforced, key=lambda item: item[1].log_harm)])
+        # vanished requests are named first: they may be why the rest looks bad
+        culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
+    needed = _needed(read, spec.policy.beta, trial.rate)
+    return _Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits)
+
+
+# The rules, in order. Each gives an answer or passes.
+
+
+def _absolute(case: _Case) -> _Answer | None:
+    if case.spec.mode != "absolute":
+        return None
+    return _Answer("HOLD", "INCONCLUSIVE", "mode absolute (no control) is not judged yet: a person decides")
+
+
+def _invalid(case: _Case) -> _Answer | None:
+    reason = case.now.invalid_reason or case.trial.invalid
+    return _Answer("HOLD", "INVALID", reason) if reason else None
+
+
+def _never_seen(case: _Case) -> _Answer | None:
+    trial, now, policy = case.trial, case.now, case.spec.policy
+    unseen = [
+        name
+        for name, seen_us in (
+            (trial.candidate, trial.seen_candidate_us),
+            (trial.control, trial.seen_control_us),
+        )
+        if seen_us is None
+    ]
+    if not unseen:
+        return None
+    reason = f"no request of {' or '.join(unseen)} has been seen"
+    waited = now.event_time_us - now.first_applied_us if now.first_applied_us is not None else 0
+    if policy.on_no_data == "rollback" and now.first_applied_us is not None and waited >= policy.sustained_us:
+        reason += f" for {reasons.time(waited)}, and the spec says on_no_data: rollback"
+        return _Answer("ROLLBACK", "NO_DATA", reason)
+    return _Answer("HOLD", "NO_DATA", f"{reason}: check that it serves traffic and emits events")
+
+
+def _harm(case: _Case) -> _Answer | None:
+    if not case.culprits:
+        return None
+    return _Answer(
+        "ROLLBACK", "HARM", reasons.harm(case.spec, case.culprits, case.threshold, case.log_mean, case.limit)
+    )
+
+
+def _mismatch(case: _Case) -> _Answer | None:
+    return _Answer("HOLD", "INVALID", case.trial.mismatch) if case.trial.mismatch else None
+
+
+def _paused(case: _Case) -> _Answer | None:
+    return _Answer("HOLD", "INCONCLUSIVE", "paused by a person") if case.now.paused else None
+
+
+def _held(case: _Case) -> _Answer | None:
+    return _Answer("HOLD", "INCONCLUSIVE", case.now.hold_reason) if case.now.hold_reason else None
+
+
+def _silent(case: _Case) -> _Answer | None:
+    """An arm that was seen has gone quiet: silence never promotes."""
+    trial = case.trial
+    for name, seen_us in ((trial.candidate, trial.seen_candidate_us), (trial.control, trial.seen_control_us)):
+        quiet_us = case.now.event_time_us - seen_us if seen_us is not None else 0
+        if quiet_us >= max(case.spec.policy.sustained_us, 1):
+            return _Answer("HOLD", "NO_DATA", f"no request of {name} for {reasons.time(quiet_us)}")
+    return None
+
+
+def _running(case: _Case) -> _Answer | None:
+    now, steps = case.now, case.spec.steps
+    if now.over:
+        return None
+    conclusion: Conclusion = "INCONCLUSIVE" if case.open or not case.enforced else "HEALTHY"
+    if now.weight_applied_us is None:
+        return _Answer("CONTINUE", conclusion, f"waiting until the weight of step {now.step + 1} is applied")
+    left_us = now.weight_applied_us + steps[now.step].duration_us - now.event_time_us
+    if left_us > 0:
+        reason = f"step {now.step + 1} of {now.steps} runs for another {reasons.time(left_us)}; "
+        return _Answer("CONTINUE", conclusion, reason + reasons.progress(case.open, case.needed))
+    if min(case.trial.seen_candidate_step, case.trial.seen_control_step) < now.step:
+        reason = f"step {now.step + 1} of {now.steps} is over, but not both arms were seen in it"
+        return _Answer("HOLD", "NO_DATA", reason)
+    if now.step + 1 < now.steps:
+        reason = f"step {now.step + 1} of {now.steps} is over and nothing stands against the next; "
+        return _Answer("ADVANCE", conclusion, reason + reasons.progress(case.open, case.needed))
+    return None
+
+
+def _end(case: _Case) -> _Answer:
+    """All steps are done, or max_duration is over: promote, or say what is missing."""
+    now, trial, policy = case.now, case.trial, case.spec.policy
+    missing: list[str] = []
+    applied = now.weight_applied_us
+    if (
+        applied is None
+        or now.step + 1 < now.steps
+        or now.event_time_us < applied + case.spec.steps[now.step].duration_us
+    ):
+        missing.append(f"step {now.step + 1} of {now.steps} is not done")
+    if now.first_applied_us is None or now.event_time_us - now.first_applied_us < policy.min_duration_us:
+        missing.append(f"min_duration {reasons.time(policy.min_duration_us)} is not over")
+    fewest = min(trial.rows_candidate, trial.rows_control)
+    if fewest < policy.min_requests:
+        missing.append(
+            f"{fewest} of the {policy.min_requests} requests that min_requests asks of each arm were seen"
+        )
+    if not case.enforced:
+        missing.append("no SLI is enforced, so nothing can be shown to be safe")
+    if case.open:
+        missing.append(reasons.progress(case.open, case.needed))
+    if not missing:
+        reason = (
+            f"all {now.steps} steps are done and every enforced SLI is shown to be within its tolerance: "
+        )
+        return _Answer("PROMOTE", "HEALTHY", reason + reasons.safety(case.enforced, policy.beta))
+    conclusion: Conclusion = "INCONCLUSIVE" if case.open or not case.enforced else "HEALTHY"
+    opening = "max_duration is over: " if now.over else ""
+    return _Answer("HOLD", conclusion, opening + "; ".join(missing))
+
+
+_RULES = (_absolute, _invalid, _never_seen, _harm, _mismatch, _paused, _held, _silent, _running, _end)
+
+
+def _watched(answer: _Answer) -> _Answer:
+    """Mode shadow judges, shows and never acts."""
+    if answer.action == "ROLLBACK":
+        return replace(answer, action="HOLD", reason=f"shadow, would roll back: {answer.reason}")
+    if answer.action in ("PROMOTE", "ADVANCE"):
+        return replace(
+            answer, action="CONTINUE", reason=f"shadow, would {answer.action.lower()}: {answer.reason}"
+        )
+    return answer
+
+
+def _weight(case: _Case, action: Action) -> float:
+    """The share of traffic that should now go to the candidate."""
+    steps, step = case.spec.steps, case.now.step
+    if action == "PROMOTE":
+        return 1.0
+    if action == "ROLLBACK" or not steps:
+        return 0.0
+    return steps[min(step + 1 if action == "ADVANCE" else step, len(steps) - 1)].weight
+
+
+def _safe(reading: Reading, beta: float) -> bool:
+    return reading.log_safety is None or reading.log_safety >= math.log(1 / beta)
+
+
+def _needed(read: tuple[tuple[SliSpec, Reading], ...], beta: float, rate: float) -> dict[str, Needed]:
+    """Requests of both arms and seconds still needed for SAFETY, per SLI that has one, at `rate`
+    requests/s."""
+    needed: dict[str, Needed] = {}
+    for sli, reading in read:
+        if reading.log_safety is None:
+            continue
+        requests = 0.0 if _safe(reading, beta) else reading.needed
+        if requests is None or requests > REQUESTS_MAX:
+            needed[sli.name] = Needed(None, None)
+            continue
+        seconds = 0.0 if not requests else requests / rate if rate > 0 else None
+        needed[sli.name] = Needed(math.ceil(requests), None if seconds is None else _six(seconds))
+    return needed
+
+
+def _evidence(case: _Case, sli: SliSpec, reading: Reading) -> Evidence:
+    status: EvidenceStatus = "OPEN"
+    if sli.mode != "enforce":
+        status = "SHADOW"
+    elif any(sli is culprit for culprit, _ in case.culprits) or reading.log_harm >= math.log(case.threshold):
+        status = "HARM"
+    elif reading.log_safety is not None and case.safe(reading):
+        status = "SAFE"
+    safety = reading.log_safety
+    return Evidence(
+        sli.name, case.trial.candidate, _six(reading.baseline), _six(reading.candidate), _six(reading.effect),
+        _six(reading.lower), _six(reading.upper), _six(e_value(reading.log_harm)), _six(reading.log_harm),
+        _six(case.threshold), None if safety is None else _six(e_value(safety)),
+        None if safety is None else _six(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
+        status,
+    )  # fmt: skip
+
+
+def e_value(log_e: float) -> float:
+    """exp, capped at what JSON can hold."""
+    return EVIDENCE_MAX if log_e >= _LOG_EVIDENCE_MAX else math.exp(log_e)
+
+
+def _six(value: Value) -> Value:
+    """Six significant digits: what a person reads, and no more than every machine's arithmetic agrees on."""
+    return value if value is None else float(f"{value:.6g}")

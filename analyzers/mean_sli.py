@@ -1,0 +1,141 @@
+"""What the SLIs of means share: histograms to winsorised moments (STATISTICS section 3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from schemas.spec import SliSpec
+
+from analyzers import forecast
+from analyzers.arm import MeasureSum, PairWindow
+from analyzers.histogram import BINS, midpoint, quarter_midpoint
+from analyzers.means import REQUESTS_MIN, Means, Sample, half_width
+from analyzers.piece import Piece, gather
+from analyzers.sli import Plan, Reading, current_share
+from schemas.delta import QUARTERS, UNIT_BUCKETS
+
+Floats = npt.NDArray[np.float64]
+
+ROWS_MIN = 10
+"""Values of each arm that a piece must hold before it is judged."""
+CAP_QUANTILE = 0.995
+CAP_FACTOR = 3.0
+_MIDPOINTS: Floats = midpoint(np.arange(BINS))
+_QUARTER_MIDPOINTS: Floats = quarter_midpoint(np.arange(QUARTERS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeanState:
+    """`sign` is 1 where more is worse and -1 where less is; `shift` an absolute margin, 0 for a relative one.
+
+    `cap` winsorises the next piece: `CAP_FACTOR` times the last piece's pooled quantile, so known beforehand.
+    """
+
+    measure: str
+    sign: float
+    relative: bool
+    tolerance: float
+    alpha: float
+    beta: float
+    means: Means
+    waiting: Piece | None = None
+    cap: float = 0.0
+    share: float = 0.5
+
+
+def start(sli: SliSpec, plan: Plan, measure: str) -> MeanState:
+    """The state before the first window."""
+    tolerance = sli.max_increase or sli.max_decrease
+    sign = 1.0 if sli.max_increase or not sli.max_decrease else -1.0
+    value = tolerance.value if tolerance else 0.0
+    relative = tolerance is None or tolerance.kind == "relative"
+    means = Means.zero(1 + sign * value if relative else 1.0, plan.units)
+    return MeanState(measure, sign, relative, value, plan.alpha, plan.beta, means)
+
+
+def step(state: MeanState, pair: PairWindow) -> MeanState:
+    """The state after one more closed window."""
+    piece = gather(state.waiting, pair, state.measure)
+    if piece is None:
+        return state if state.waiting is None else replace(state, waiting=None)
+    nc, nb = piece.candidate.rows, piece.control.rows
+    if min(nc, nb) < ROWS_MIN:
+        return replace(state, waiting=piece)
+    means = state.means
+    if state.cap > 0:  # the first piece only sets the cap
+        candidate = _sample(piece.candidate, state.cap, means.units)
+        control = _sample(piece.control, state.cap, means.units)
+        if control.mean > 0:
+            means = means.add(candidate, control, 0.0 if state.relative else state.sign * state.tolerance)
+    cap = CAP_FACTOR * _quantile(piece.control, piece.candidate) or state.cap
+    return replace(state, means=means, waiting=None, cap=cap, share=current_share(piece.share, nc, nb))
+
+
+def read(state: MeanState) -> Reading:
+    """What is known now; e = 1 until the normal approximation may be used."""
+    means = state.means
+    n_baseline, n_candidate = int(means.n_b), int(means.n_c)
+    if not means.windows:
+        return Reading(None, None, None, None, None, 0.0, 0.0, n_baseline, n_candidate)
+    baseline = means.h_mean_b / means.h
+    information = means.information()
+    estimate = means.d + means.ratio - 1  # relative to control, beyond `shift` if the margin is absolute
+    lower = upper = None
+    if means.ready():
+        width = half_width(information, math.log(2 / state.alpha))
+        lower, upper = estimate - width, estimate + width
+    shift = 0.0 if state.relative else state.sign * state.tolerance
+    scale = 1.0 if state.relative else baseline
+    effect = estimate * scale + shift
+    log_safety = means.log_e(-state.sign * means.d, information)
+    return Reading(
+        baseline, baseline + (effect * baseline if state.relative else effect), effect,
+        None if lower is None else lower * scale + shift, None if upper is None else upper * scale + shift,
+        means.log_e(state.sign * means.d, information), log_safety, n_baseline, n_candidate,
+        _needed(state, information, baseline, log_safety),
+    )  # fmt: skip
+
+
+def _sample(measure: MeasureSum, cap: float, units: bool) -> Sample:
+    """Winsorised moments of one arm; bins and quarter octaves stand for their midpoints."""
+    keys, counts = measure.histogram.keys, measure.histogram.counts
+    values = np.minimum(_MIDPOINTS[keys], cap)
+    n = float(counts.sum())
+    mean = float(values @ counts) / n
+    squares = float(((values - mean) ** 2) @ counts)
+    if not units:
+        return Sample(n, mean, squares)
+    joint, rows = measure.joint.keys, measure.joint.counts
+    bucket = joint // QUARTERS
+    sums = rows * np.minimum(_QUARTER_MIDPOINTS, cap)[joint % QUARTERS]
+    return Sample(
+        n, mean, squares,
+        np.bincount(bucket, rows, UNIT_BUCKETS).astype(np.float64), np.bincount(bucket, sums, UNIT_BUCKETS),
+    )  # fmt: skip
+
+
+def _quantile(control: MeasureSum, candidate: MeasureSum) -> float:
+    """The pooled quantile that sets the next cap."""
+    keys = np.concatenate((control.histogram.keys, candidate.histogram.keys))
+    low = int(keys.min())
+    pooled = np.cumsum(
+        np.bincount(keys - low, np.concatenate((control.histogram.counts, candidate.histogram.counts)))
+    )
+    return float(_MIDPOINTS[low + int(np.searchsorted(pooled, CAP_QUANTILE * pooled[-1]))])
+
+
+def _needed(state: MeanState, information: float, baseline: float, log_safety: float) -> float | None:
+    """Section 6: information grows with requests; the release is taken to be as good as control."""
+    missing = forecast.missing(log_safety, state.beta)
+    if not missing:
+        return 0.0
+    margin = state.tolerance if state.relative else state.tolerance / baseline
+    factor = forecast.mean_factor(margin, information, state.beta)
+    if factor is None:
+        return None
+    means = state.means
+    ready = (REQUESTS_MIN - means.n_c) / state.share
+    return max((factor - 1) * (means.n_b + means.n_c), ready, 1.0)

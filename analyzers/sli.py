@@ -1,0 +1,149 @@
+"""What every SLI is asked and what it answers; the SLIs themselves are in `analyzers.slis`, one file each.
+
+An SLI is pure: ``start(spec, plan) -> state``, ``step(state, pair) -> state`` for each closed window in time
+order, ``read(state) -> Reading``. States are frozen and snapshot-able (`analyzers.snapshot`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from schemas.spec import SliSpec
+
+from analyzers.arm import ArmWindow, PairWindow
+from analyzers.dispersion import Buckets
+
+MID_FLIGHT_STARTS = 12
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the experiment fixes beforehand for all its SLIs.
+
+    `units`: whether requests are randomised by unit; `alpha` and `beta` are those of one candidate; `steps`
+    counts the traffic steps and `duration_us` is their planned length: from both follow the start points of
+    section 1.
+    """
+
+    units: bool
+    alpha: float
+    beta: float
+    steps: int
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An SLI's answer. `log_safety` None: it has no SAFETY. `needed`: requests of both arms together that
+    SAFETY still takes at this traffic share (median), None where unknown. All floats are finite.
+    """
+
+    baseline: float | None
+    candidate: float | None
+    effect: float | None
+    lower: float | None
+    upper: float | None
+    log_harm: float
+    log_safety: float | None
+    n_baseline: int
+    n_candidate: int
+    needed: float | None = None
+
+
+class Sli(Protocol[State]):
+    """One kind of SLI; `type` is its name in the spec."""
+
+    @property
+    def type(self) -> str:
+        """The spec's `type`."""
+        ...
+
+    def start(self, sli: SliSpec, plan: Plan) -> State:
+        """The state before the first window."""
+        ...
+
+    def step(self, state: State, pair: PairWindow) -> State:
+        """The state after one more closed window."""
+        ...
+
+    def read(self, state: State) -> Reading:
+        """What is known now."""
+        ...
+
+    def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
+        """A baseline or candidate, or an absolute margin, for people, with its unit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Starts:
+    """Start points after the first, fixed beforehand: each later step's begin, times since the first
+    window."""
+
+    steps: npt.NDArray[np.int64]
+    offsets_us: npt.NDArray[np.int64]
+    first_us: int | None = None
+
+    @classmethod
+    def of(cls, plan: Plan) -> Starts:
+        """The start points that STATISTICS section 1 asks for."""
+        spread = range(1, MID_FLIGHT_STARTS + 1)
+        offsets = [plan.duration_us * i // (MID_FLIGHT_STARTS + 1) for i in spread]
+        return cls(np.arange(1, plan.steps, dtype=np.int64), np.array(offsets, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.steps) + len(self.offsets_us)
+
+    def at(self, start_us: int) -> Starts:
+        """With the clock started by the first window of evidence."""
+        return self if self.first_us is not None else Starts(self.steps, self.offsets_us, start_us)
+
+    def begun(self, start_us: int, step: int) -> npt.NDArray[np.bool_]:
+        """Which of them lie at or before a window, bool (s,)."""
+        first = start_us if self.first_us is None else self.first_us
+        return np.concatenate((self.steps <= step, self.offsets_us <= start_us - first))
+
+
+def scored(arm: ArmWindow) -> tuple[float, float]:
+    """Requests and errors of an arm: rows where it has one sampling rate, else scores w / w_max in [0, 1]."""
+    if arm.weight_min == arm.weight_max:
+        return float(arm.rows), float(arm.errors)
+    return arm.weight / arm.weight_max, arm.error_weight / arm.weight_max
+
+
+def error_buckets(arm: ArmWindow) -> Buckets:
+    """An arm's requests and errors per unit bucket."""
+    return Buckets(arm.unit_rows().astype(np.float64), arm.unit_errors().astype(np.float64))
+
+
+def current_share(share: float | None, nc: float, nb: float) -> float:
+    """The candidate's share of both arms' traffic, as configured or else as seen; inside (0, 1)."""
+    return share if share is not None and 0 < share < 1 else nc / (nc + nb)
+
+
+def show_duration(us: float) -> str:
+    """Microseconds for people.
+
+    >>> show_duration(1234567), show_duration(20500), show_duration(3)
+    ('1.23 s', '20.5 ms', '3 us')
+    """
+    for size, unit in ((1e6, "s"), (1e3, "ms")):
+        if abs(us) >= size:
+            return f"{us / size:.3g} {unit}"
+    return f"{us:.3g} us"
+
+
+def show_bytes(size: float) -> str:
+    """Bytes for people.
+
+    >>> show_bytes(5 * 2**20), show_bytes(100)
+    ('5 MiB', '100 B')
+    """
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if abs(size) >= 1 << power:
+            return f"{size / (1 << power):.3g} {unit}"
+    return f"{size:.3g} B"

@@ -1,0 +1,35 @@
+"""latency_mean: the mean service time, winsorised (STATISTICS section 3)."""
+
+from __future__ import annotations
+
+from schemas.spec import SliSpec
+
+from analyzers import mean_sli
+from analyzers.arm import DURATION, PairWindow
+from analyzers.mean_sli import MeanState
+from analyzers.sli import Plan, Reading, show_duration
+
+
+class LatencyMean:
+    """The SLI; values in microseconds."""
+
+    type = "latency_mean"
+
+    def start(self, sli: SliSpec, plan: Plan) -> MeanState:
+        """The state before the first window."""
+        return mean_sli.start(sli, plan, DURATION)
+
+    def step(self, state: MeanState, pair: PairWindow) -> MeanState:
+        """The state after one more closed window."""
+        return mean_sli.step(state, pair)
+
+    def read(self, state: MeanState) -> Reading:
+        """What is known now."""
+        return mean_sli.read(state)
+
+    def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
+        """A duration."""
+        return show_duration(value)
+
+
+SLI = LatencyMean()

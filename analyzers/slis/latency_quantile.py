@@ -1,0 +1,258 @@
+"""latency_quantile: are requests slower near a quantile p? (STATISTICS section 1, "Slow requests")
+
+Per piece of windows the candidate's histogram is shifted down by the tolerance, both arms are pooled, and the
+lowest edge with at most (1-p) n pooled requests above it divides slow from fast. Slow requests then are
+events of section 1 with r0 = 1, d = 0: labels are exchangeable at the boundary, counts hypergeometric, which
+the binomial bound covers (Hoeffding 1963). The null is "the candidate's distribution, divided by 1 + tol, is
+not stochastically slower near the tail".
+
+A shift is rounded to whole bins, up for HARM and down for SAFETY: discretisation costs power (up to 1.1 % of
+margin), not validity. Other shifts are kept beside, as margins for the interval. Quantiles of pooled time are
+never compared; what is shown are quantiles of both arms' histograms with the same weight per window (direct
+standardisation).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from schemas.spec import SliSpec, Tolerance
+
+from analyzers import forecast
+from analyzers.arm import DURATION, MeasureSum, PairWindow, SparseCounts
+from analyzers.counts import BELOW, Counts, increments
+from analyzers.dispersion import Buckets, Clumps
+from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, bin_of, lower_edge, midpoint
+from analyzers.interval import Interval, between
+from analyzers.piece import Piece, gather
+from analyzers.sli import Plan, Reading, Starts, current_share, show_duration
+from schemas.delta import QUARTERS, UNIT_BUCKETS
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SLOW_MIN = 5.0
+"""Pooled slow requests that a piece must promise before it is judged."""
+_HALF = (3, 6, 10, 16, 24, 36, 54, 80, 128, 200)
+SHIFTS: Ints = np.array([*(-s for s in reversed(_HALF)), 0, *_HALF], np.int64)
+"""Margins of the interval in bins: from 1/8.7 to 8.7 times."""
+_LOG_RATIOS: Floats = SHIFTS * (math.log(2) / BINS_PER_OCTAVE)
+MARGINS = 2 + len(SHIFTS)
+_MIDPOINTS: Floats = midpoint(np.arange(BINS))
+_HARM, _SAFETY = 0, 1
+_PROFILE_STEP = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """A histogram with weights, float64 (n,), of the bins from `base` on."""
+
+    base: int
+    weights: Floats
+
+    @classmethod
+    def zero(cls) -> Self:
+        """Nothing yet."""
+        return cls(0, np.zeros(0))
+
+    def add(self, counts: SparseCounts, factor: float) -> Profile:
+        """With every count times `factor` added."""
+        low = int(counts.keys[0]) // _PROFILE_STEP * _PROFILE_STEP
+        high = (int(counts.keys[-1]) // _PROFILE_STEP + 1) * _PROFILE_STEP
+        if len(self.weights):
+            low, high = min(low, self.base), max(high, self.base + len(self.weights))
+        weights = np.zeros(high - low)
+        weights[self.base - low : self.base - low + len(self.weights)] = self.weights
+        weights[counts.keys - low] += counts.counts * factor
+        return Profile(low, weights)
+
+    def quantile(self, p: float) -> float:
+        """Midpoint of the bin that holds the p-quantile."""
+        cumulated = np.cumsum(self.weights)
+        place = int(np.searchsorted(cumulated, p * float(cumulated[-1])))
+        return float(_MIDPOINTS[self.base + min(place, len(self.weights) - 1)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """`slow_b`, `slow_b_shifted`: control's requests beyond the SAFETY threshold and beyond it plus
+    tolerance; their ratio is what an equal candidate would show. `last_control`, `last_candidate`: the last
+    piece's thresholds in bins.
+    """
+
+    p: float
+    relative: bool
+    tolerance: float
+    units: bool
+    alpha: float
+    beta: float
+    starts: Starts
+    counts: Counts
+    clumps: Clumps
+    control: Profile
+    candidate: Profile
+    waiting: Piece | None = None
+    last_control: int | None = None
+    last_candidate: int | None = None
+    slow_b: float = 0.0
+    slow_b_shifted: float = 0.0
+    n_baseline: int = 0
+    n_candidate: int = 0
+    share: float = 0.5
+
+
+class LatencyQuantile:
+    """The SLI; values in microseconds."""
+
+    type = "latency_quantile"
+
+    def start(self, sli: SliSpec, plan: Plan) -> State:
+        """The state before the first window."""
+        tolerance = sli.max_increase or Tolerance(kind="relative", value=0.0)
+        starts = Starts.of(plan)
+        return State(
+            sli.quantile or 0.99, tolerance.kind == "relative", tolerance.value,
+            plan.units, plan.alpha, plan.beta, starts,
+            Counts.zero(MARGINS, len(starts)), Clumps.zero(), Profile.zero(), Profile.zero(),
+        )  # fmt: skip
+
+    def step(self, state: State, pair: PairWindow) -> State:
+        """The state after one more closed window."""
+        piece = gather(state.waiting, pair, DURATION)
+        if piece is None:
+            return state if state.waiting is None else replace(state, waiting=None)
+        nc, nb = piece.candidate.rows, piece.control.rows
+        if not (nc and nb and (1 - state.p) * (nc + nb) >= SLOW_MIN):
+            return replace(state, waiting=piece)
+        return _judged(state, piece, nc, nb)
+
+    def read(self, state: State) -> Reading:
+        """What is known now."""
+        if not state.n_candidate:
+            return Reading(None, None, None, None, None, 0.0, 0.0, 0, 0)
+        phi = state.clumps.phi()
+        baseline, candidate = state.control.quantile(state.p), state.candidate.quantile(state.p)
+        lower, upper = _interval(state.counts, phi, state.alpha)
+        effect: float | None
+        if state.relative:
+            effect = candidate / baseline - 1 if baseline else None
+        else:
+            effect = candidate - baseline
+            lower, upper = (None if end is None else end * baseline for end in (lower, upper))
+        log_safety = state.counts.log_e(BELOW, phi, _SAFETY)
+        return Reading(
+            baseline, candidate, effect, lower, upper, state.counts.log_harm(phi), log_safety,
+            state.n_baseline, state.n_candidate, _needed(state, log_safety, phi),
+        )  # fmt: skip
+
+    def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
+        """A duration."""
+        return show_duration(value)
+
+
+SLI = LatencyQuantile()
+
+
+def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
+    """The state with a piece that is large enough."""
+    tail_c, tail_b = _tail(piece.candidate.histogram), _tail(piece.control.histogram)
+    table = _thresholds(state.relative, state.tolerance)
+    edge_b, edge_c = _edges(tail_c, tail_b, table, (1 - state.p) * (nc + nb))
+    ec, eb = tail_c[edge_c], tail_b[edge_b]
+    starts = state.starts.at(piece.start_us)
+    h = nc * nb / (nc + nb)
+    return State(
+        state.p, state.relative, state.tolerance, state.units, state.alpha, state.beta, starts,
+        state.counts.add(increments(nc, nb, ec, eb), starts.begun(piece.start_us, piece.step)),
+        state.clumps.add(nc, nb, float(ec[_HARM]), float(eb[_HARM]), 1.0, _buckets(state, piece)),
+        state.control.add(piece.control.histogram, h / nb),
+        state.candidate.add(piece.candidate.histogram, h / nc),
+        None, int(edge_b[_HARM]), int(edge_c[_HARM]),
+        state.slow_b + float(eb[_SAFETY]), state.slow_b_shifted + float(tail_b[edge_c[_SAFETY]]),
+        state.n_baseline + nb, state.n_candidate + nc, current_share(piece.share, nc, nb),
+    )  # fmt: skip
+
+
+def _tail(counts: SparseCounts) -> Floats:
+    """Requests in bin x or above, float64 (BINS + 1,)."""
+    dense = np.zeros(BINS + 1)
+    dense[BINS - counts.keys] = counts.counts
+    return np.cumsum(dense)[::-1]
+
+
+@cache
+def _thresholds(relative: bool, tolerance: float) -> Ints:
+    """Per margin and control bin x the candidate's first bin that counts as beyond x, int64 (m, BINS + 1)."""
+    bins = np.arange(BINS + 1)
+    shift = BINS_PER_OCTAVE * math.log2(1 + tolerance) if relative else 0.0
+    if relative:  # a whole number of bins that log2 misses by a rounding error is that number
+        near = round(shift) if abs(shift - round(shift)) < 1e-9 else shift
+        own = [bins + math.ceil(near), bins + math.floor(near)]
+    else:
+        beyond = lower_edge(bins) + tolerance
+        within = bin_of(beyond).astype(np.int64)
+        own = [within + (lower_edge(within) < beyond), within]
+    rows = np.vstack([*own, bins + SHIFTS[:, None]])
+    return np.clip(rows, 0, BINS)
+
+
+def _edges(tail_c: Floats, tail_b: Floats, table: Ints, target: float) -> tuple[Ints, Ints]:
+    """Per margin the lowest edge with at most `target` pooled requests at or above it, as control's and
+    candidate's bin.
+
+    A pooled quantile lies between the arms' own, so only edges between these are looked at.
+    """
+    n_b, n_c = tail_b[0], tail_c[0]
+    part = target / (n_b + n_c)
+    own_b = int(np.argmax(tail_b <= part * n_b))
+    own_c = int(np.argmax(tail_c <= part * n_c))
+    reach = (
+        np.searchsorted(table[0], own_c),
+        np.searchsorted(table[-1], own_c),
+        np.searchsorted(table[2], own_c),
+    )
+    low = max(min(own_b, int(min(reach)) - 1), 0)
+    high = min(max(own_b, int(max(reach)) + 1), BINS) + 1
+    columns = table[:, low:high]
+    pooled = tail_c[columns] + tail_b[low:high]
+    edge = low + np.argmax(pooled <= target, axis=1)
+    return edge, table[np.arange(len(table)), edge]
+
+
+def _buckets(state: State, piece: Piece) -> tuple[Buckets, Buckets] | None:
+    """Slow requests per unit bucket at the last piece's thresholds, to the nearest quarter octave (for
+    phi)."""
+    if not state.units or state.last_candidate is None or state.last_control is None:
+        return None
+    return _slow_buckets(piece.candidate, state.last_candidate), _slow_buckets(
+        piece.control, state.last_control
+    )
+
+
+def _slow_buckets(measure: MeasureSum, edge: int) -> Buckets:
+    quarter = (edge + BINS_PER_QUARTER // 2 + BINS_PER_QUARTER - 1) // BINS_PER_QUARTER
+    keys, counts = measure.joint.keys, measure.joint.counts
+    bucket = keys // QUARTERS
+    slow = counts * (keys % QUARTERS >= quarter)
+    return Buckets(
+        np.bincount(bucket, counts, UNIT_BUCKETS), np.bincount(bucket, slow, UNIT_BUCKETS)
+    )  # fmt: skip
+
+
+def _interval(counts: Counts, phi: float, alpha: float) -> Interval:
+    """Bounds of the relative effect."""
+    lower, upper = between(_LOG_RATIOS, counts.sums[2:] / phi, alpha)
+    return -1.0 if lower is None else math.expm1(lower), None if upper is None else math.expm1(upper)
+
+
+def _needed(state: State, log_safety: float, phi: float) -> float | None:
+    """Section 6 with the rates that an equal candidate would show."""
+    slow = state.slow_b / state.n_baseline
+    equal = state.slow_b_shifted / state.n_baseline
+    rate = forecast.growth(state.share, equal, slow, 1.0, 0.0, BELOW)
+    return phi * forecast.missing(log_safety, state.beta) / rate if rate > 0 else None

@@ -1,0 +1,42 @@
+"""resource_mean: the mean of a measure per request, such as `cpu_us`, `memory_bytes` or any registered one,
+winsorised.
+
+STATISTICS section 3. With `max_decrease` less is worse: user outcomes.
+"""
+
+from __future__ import annotations
+
+from schemas.spec import SliSpec
+
+from analyzers import mean_sli
+from analyzers.arm import PairWindow
+from analyzers.mean_sli import MeanState
+from analyzers.sli import Plan, Reading, show_bytes, show_duration
+
+
+class ResourceMean:
+    """The SLI; values in the measure's own unit, which its name's last part gives."""
+
+    type = "resource_mean"
+
+    def start(self, sli: SliSpec, plan: Plan) -> MeanState:
+        """The state before the first window."""
+        return mean_sli.start(sli, plan, sli.field or "")
+
+    def step(self, state: MeanState, pair: PairWindow) -> MeanState:
+        """The state after one more closed window."""
+        return mean_sli.step(state, pair)
+
+    def read(self, state: MeanState) -> Reading:
+        """What is known now."""
+        return mean_sli.read(state)
+
+    def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
+        """The value with its unit."""
+        field = sli.field or ""
+        if field.endswith("_us"):
+            return show_duration(value)
+        return show_bytes(value) if field.endswith("_bytes") else f"{value:.4g}"
+
+
+SLI = ResourceMean()

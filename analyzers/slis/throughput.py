@@ -1,0 +1,104 @@
+"""throughput: does the candidate still get and finish its share of traffic? (STATISTICS section 1,
+"Throughput")
+
+The candidate's requests against control's, with exposures ``rho (1 - max_decrease)`` and ``1 - rho`` in place
+of request counts; the bets below the limit are HARM: vanished requests. There is no SAFETY: more evidence of
+normal traffic is not asked for at promotion. Not judged while weights change or are not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from schemas.spec import SliSpec
+
+from analyzers.arm import PairWindow
+from analyzers.counts import BELOW, Counts, log_factors
+from analyzers.dispersion import Clumps, ShareClumps
+from analyzers.interval import RATIOS, of_ratios
+from analyzers.sample_ratio import share_clumps, traffic
+from analyzers.sli import Plan, Reading, Starts
+
+Floats = npt.NDArray[np.float64]
+
+MAX_DECREASE = 0.3
+WEIGHT_ONE = 1 << 20
+"""A row that was kept for certain has this weight."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """`kept` is 1 - max_decrease; `seconds` of evidence, `expected` candidate requests in them."""
+
+    kept: float
+    units: bool
+    alpha: float
+    starts: Starts
+    counts: Counts
+    clumps: Clumps
+    shares: ShareClumps
+    seconds: float = 0.0
+    expected: float = 0.0
+    n_baseline: int = 0
+    n_candidate: int = 0
+
+
+class Throughput:
+    """The SLI. Rates in its reading are requests per second."""
+
+    type = "throughput"
+
+    def start(self, sli: SliSpec, plan: Plan) -> State:
+        """The state before the first window."""
+        decrease = sli.max_decrease.value if sli.max_decrease else MAX_DECREASE
+        starts = Starts.of(plan)
+        counts = Counts.zero(1 + len(RATIOS), len(starts))
+        return State(1 - decrease, plan.units, plan.alpha, starts, counts, Clumps.zero(), ShareClumps.zero())
+
+    def step(self, state: State, pair: PairWindow) -> State:
+        """The state after one more closed window."""
+        share = pair.share
+        x, y = traffic(pair)
+        if share is None or not pair.steady or not 0 < share < 1 or x + y <= 0:
+            return state
+        starts = state.starts.at(pair.start_us)
+        log_a, log_b = _factors(share, state.kept)
+        return State(
+            state.kept, state.units, state.alpha, starts,
+            state.counts.add(x * log_a + y * log_b, starts.begun(pair.start_us, pair.step), BELOW),
+            state.clumps.add(share, 1 - share, x, y),
+            share_clumps(state.shares, pair, share) if state.units else state.shares,
+            state.seconds + (pair.end_us - pair.start_us) / 1e6,
+            state.expected + pair.control.weight / WEIGHT_ONE * share / (1 - share),
+            state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
+        )  # fmt: skip
+
+    def read(self, state: State) -> Reading:
+        """What is known now."""
+        clumps = state.clumps
+        if not state.seconds:
+            return Reading(None, None, None, None, None, 0.0, None, state.n_baseline, state.n_candidate)
+        phi = max(1.0, state.shares.phi(), clumps.phi_time())
+        baseline = state.expected / state.seconds
+        ratio = clumps.matched_c / clumps.matched_b if clumps.matched_b else None
+        lower, upper = of_ratios(state.counts, phi, state.alpha)
+        return Reading(
+            baseline, None if ratio is None else baseline * ratio, None if ratio is None else ratio - 1,
+            lower, upper, state.counts.log_harm(phi, BELOW), None, state.n_baseline, state.n_candidate,
+        )  # fmt: skip
+
+    def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
+        """A rate."""
+        return f"{value:.3g} requests/s"
+
+
+@lru_cache(maxsize=256)
+def _factors(share: float, kept: float) -> tuple[Floats, Floats]:
+    """Shares change with steps only: their logs are taken once."""
+    return log_factors(share, 1 - share, np.append(kept, RATIOS))
+
+
+SLI = Throughput()

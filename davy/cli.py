@@ -1,0 +1,229 @@
+"""The command line: names, options and exit codes. Each command imports what it needs when it runs, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas import __version__
+from schemas.errors import InfrastructureError, UserError
+
+EXIT_OK, EXIT_USER, EXIT_UNKNOWN, EXIT_INFRASTRUCTURE = 0, 2, 3, 4
+DEBUG = "--debug"
+
+app = typer.Typer(
+    name="davy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Judge canary releases from live request events.",
+    epilog="Any command takes --debug, which shows a traceback where there would be a sentence.",
+)  # fmt: skip
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Configuration (default ./davy.yaml where there is one).")
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--dir", metavar="DIR", help="Where Davy keeps its data (default .davy, or the configuration's).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output, nothing else on stdout.")]
+
+
+def main() -> None:
+    """Run the command line; errors become one sentence on stderr and an exit code."""
+    debug = DEBUG in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    try:
+        app(args=arguments, prog_name="davy", standalone_mode=True)
+    except (UserError, InfrastructureError) as error:
+        if debug:
+            raise
+        print(f"davy: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER if isinstance(error, UserError) else EXIT_INFRASTRUCTURE)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        sys.exit(EXIT_OK)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"davy: something unexpected happened ({type(error).__name__}: {error}); "
+            "run the command again with --debug and report what it shows",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_INFRASTRUCTURE)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"davy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    """Options of `davy` itself."""
+
+
+def _example(*lines: str) -> str:
+    return "Example: " + "; ".join(lines)
+
+
+@app.command(epilog=_example("davy demo --scenario healthy"))
+def demo(
+    scenario: Annotated[str, typer.Option(help="Which traffic: see `davy simulate --help`.")] = "errors",
+    duration: Annotated[float, typer.Option(metavar="SECONDS", help="Ends by itself after that; 0: on Ctrl-C.")] = 120.0,
+    speed: Annotated[float | None, typer.Option(help="Seconds of event time in a second (default: the scenario's).")] = None,
+    port: Annotated[int, typer.Option(help="Of the dashboard; 0 picks a free one.")] = 7070,
+    data_dir: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its data.")] = Path(".davy"),
+    config: ConfigFile = None,
+    as_json: Json = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the dashboard.")] = False,
+) -> None:
+    """Everything on this machine: a broker, traffic, judgement, rollout, store and console.
+
+    Exit code: 1 if the canary was rolled back, 0 if it was promoted, else 3.
+    """
+    from davy.commands.demo import Options
+    from davy.commands.demo import demo as command
+
+    raise typer.Exit(command(Options(scenario, duration, speed, port, data_dir, config, as_json, no_browser)))
+
+
+@app.command(epilog=_example("davy run", "davy run ingest judge --config davy.yaml"))
+def run(
+    roles: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]...", help="ingest, judge, rollout, sink, web; none: all.")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the service on the configured Kafka and ClickHouse."""
+    from davy.commands import run as command
+
+    command.run(roles or [], command.load(config, data_dir), config, data_dir)
+
+
+@app.command(epilog=_example("davy replay checkout.yaml events.ndjson --json"))
+def replay(
+    spec: Annotated[Path, typer.Argument(help="A spec file, or a folder of them.")],
+    events: Annotated[list[Path], typer.Argument(help=".avro, .ndjson or .parquet files.")],
+    decisions: Annotated[Path | None, typer.Option(help="A recorded ledger: the shifts of traffic as they were.")] = None,
+    speed: Annotated[str, typer.Option(help="Only `max`: as fast as this machine can.")] = "max",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Judge recorded events with the same engine, without a broker.
+
+    Exit code: 1 if any last verdict is ROLLBACK, else 3 if any is not PROMOTE, else 0.
+    """
+    from davy.commands import replay as command
+    from davy.commands.run import load
+
+    if speed != "max":
+        raise UserError(f"--speed {speed}: a replay only knows max")
+    raise typer.Exit(command.run(spec, events, load(config, data_dir), as_json, decisions))
+
+
+@app.command(epilog=_example("davy simulate errors --events 100000 --seed 7 --out events.avro"))
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="healthy, errors, latency, no-traffic, mismatch or blip.")],
+    out: Annotated[str, typer.Option(metavar="FILE|kafka", help="An .avro, .ndjson or .parquet file, or kafka.")] = "kafka",
+    events: Annotated[int | None, typer.Option(help="How many (default: the steps' worth, to Kafka until Ctrl-C).")] = None,
+    rate: Annotated[float | None, typer.Option(help="Events per second of event time (default: the scenario's).")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 0,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Synthetic traffic, reproducible from its seed."""
+    from davy.commands.run import load
+    from davy.commands.simulate import simulate as command
+
+    written = command(scenario, load(config, data_dir), events, rate, seed, out)
+    print(f"davy: {written} events to {out}", file=sys.stderr)
+
+
+@app.command(epilog=_example("davy lint checkout.yaml davy.yaml"))
+def lint(
+    files: Annotated[list[Path], typer.Argument(help="Experiment specs and configuration files.")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Check specs and configuration; each finding as file:line:column: message.
+
+    Exit code: 0 clean, 2 findings.
+    """
+    from davy.commands.lint import lint as command
+
+    raise typer.Exit(command(files))
+
+
+@app.command(epilog=_example("davy apply checkout.yaml"))
+def apply(
+    files: Annotated[list[Path], typer.Argument(help="Experiment specs.")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Lint specs, then put them in force."""
+    from davy.commands.apply import apply as command
+    from davy.commands.run import load
+
+    for spec in command(files, load(config, data_dir)):
+        print(f"{spec.id} applied")
+
+
+@app.command(epilog=_example("davy schema RequestEvent"))
+def schema(
+    name: Annotated[str | None, typer.Argument(help="Without one: the list.")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print one schema, a bare JSON document."""
+    from davy.commands import schema as command
+
+    print(command.schema(name) if name else "\n".join(command.names()))
+
+
+@app.command(epilog=_example("davy explain checkout-2.4.0"))
+def explain(
+    subject: Annotated[str, typer.Argument(metavar="VERDICT_ID|EXPERIMENT")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Why a verdict is what it is.
+
+    Exit code: 0, 3 unknown.
+    """
+    from davy.commands.explain import explain as command
+    from davy.commands.run import load
+
+    raise typer.Exit(command(subject, load(config, data_dir)))
+
+
+@app.command(epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'"))
+def query(
+    sql: Annotated[str, typer.Argument()],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """SQL on the analysts' store, embedded or server."""
+    from davy.commands.query import query as command
+    from davy.commands.run import load
+
+    raise typer.Exit(command(sql, load(config, data_dir), as_json))
+
+
+@app.command(epilog=_example("davy bench --events 2000000", "davy bench --brokers localhost:9092 --json"))
+def bench(
+    events: Annotated[int | None, typer.Option(help="How many to measure with.")] = None,
+    brokers: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="A Kafka (default: the embedded broker).")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure this machine: a bare consumer against Davy's first stage."""
+    from davy.commands.bench import bench as command
+
+    raise typer.Exit(command(events, brokers, as_json))

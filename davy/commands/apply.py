@@ -1,0 +1,46 @@
+"""`davy apply`: lint specs, then write them to the control topic."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+
+from schemas.config import Config
+from schemas.control import Control, SpecApplied
+from schemas.errors import InfrastructureError
+from schemas.spec import ExperimentSpec, load_specs
+from streams import kafka
+from streams.clock import Clock
+from streams.topics import ensure_topics
+
+DELIVERY_TIMEOUT_S = 10.0
+
+
+def apply(files: Sequence[Path], config: Config, reason: str = "applied") -> list[ExperimentSpec]:
+    """All specs of all files, or none: an error in one stops before anything is written."""
+    specs = [spec for path in files for spec in load_specs(path)]
+    kafka.require_broker(config)
+    ensure_topics(config)
+    now_us = Clock.of(config).now_us()
+    send(config, [applied(spec, now_us, getpass.getuser(), reason) for spec in specs])
+    return specs
+
+
+def applied(spec: ExperimentSpec, now_us: int, actor: str, reason: str) -> Control:
+    """The control record that puts a spec in force."""
+    return Control(spec.id, now_us, actor, reason, SpecApplied(spec.source, spec.path, spec.digest))
+
+
+def send(config: Config, records: Sequence[Control]) -> None:
+    """Write control records, in order, and wait until the broker has them."""
+    failed: list[str] = []
+    producer = kafka.producer(config)
+    for record in records:
+        producer.produce(
+            config.topic("control"), record.encode(), record.experiment_id.encode(),
+            on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+        )  # fmt: skip
+    left = producer.flush(DELIVERY_TIMEOUT_S)
+    if left or failed:
+        raise InfrastructureError(f"{left + len(failed)} control records were not acknowledged; nothing else was done")

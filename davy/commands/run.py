@@ -1,0 +1,74 @@
+"""`davy run`: the service's roles, one process each."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from davy import logs
+from davy.supervisor import Child, Supervisor, die_with_parent
+from schemas.config import Config, load_config
+from schemas.errors import UserError
+
+ROLES: dict[str, str] = {
+    "ingest": "streams.ingest_loop",
+    "judge": "streams.judge_loop",
+    "rollout": "deploy.rollout_app",
+    "sink": "davy.sink",
+    "web": "davy.web",
+}
+"""In the order in which they are started: module of each, whose `run(config, stop)` blocks until `stop` is set."""
+
+
+def run(names: Sequence[str], config: Config, config_path: Path | None, stop: threading.Event | None = None) -> None:
+    """One role in this process, several (none named: all) under a supervisor; returns after a clean stop."""
+    unknown = [name for name in names if name not in ROLES]
+    if unknown:
+        raise UserError(f"there is no role named {unknown[0]!r}; there are {', '.join(ROLES)}")
+    stop = stop or stop_on_signals()
+    if len(names) == 1:
+        _here(names[0], config, stop)
+        return
+    from streams import kafka
+
+    logs.configure("supervisor")
+    kafka.require_broker(config)
+    with Supervisor(children(list(names) or list(ROLES), config_path)) as supervisor:
+        supervisor.run(stop)
+
+
+def children(names: Sequence[str], config_path: Path | None, log_dir: Path | None = None) -> list[Child]:
+    """One child per role; with a `log_dir` each writes a file of its own there."""
+    where = ["--config", str(config_path)] if config_path is not None else []
+    return [
+        Child(name, [sys.executable, "-m", "davy", "run", name, *where], log_dir / f"{name}.log" if log_dir else None)
+        for name in names
+    ]
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _here(name: str, config: Config, stop: threading.Event) -> None:
+    die_with_parent()
+    logs.configure(name)
+    import_module(ROLES[name]).run(config, stop)
+
+
+def load(config_path: Path | None, data_dir: Path | None) -> Config:
+    """The configuration: the file named, else ./davy.yaml where there is one, else the defaults; `data_dir` wins."""
+    path = config_path or (DEFAULT if DEFAULT.is_file() else None)
+    config = load_config(path)
+    return config if data_dir is None else config.model_copy(update={"data_dir": str(data_dir)})
+
+
+DEFAULT = Path("davy.yaml")

@@ -1,0 +1,3 @@
+"""The language: events, windows, verdicts, specs; Avro files; codec. Pure."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,191 @@
+"""Avro on the wire: single-object encoding and Confluent framing.
+
+Davy writes single-object encoding (``C3 01``, the little-endian CRC-64-AVRO fingerprint of the canonical schema, the
+body) and reads that and Confluent framing (``00``, a big-endian schema id, the body). Times stay integer UTC
+microseconds in Python; `to_json` turns them into ISO 8601.
+
+>>> name, record = decode(encode("ProbeResult", {
+...     "target": "redis", "kind": "tcp", "time": 1, "ok": True, "circuit": "CLOSED", "latency_us": 250,
+...     "error": None, "error_ratio": 0.0, "services": []}))
+>>> name, record["latency_us"]
+('ProbeResult', 250)
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Any, cast
+
+import fastavro
+from fastavro.schema import fingerprint as avro_fingerprint
+from fastavro.schema import to_parsing_canonical_form
+
+MAGIC = b"\xc3\x01"
+HEADER_BYTES = 10
+CONFLUENT_HEADER_BYTES = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Document = dict[str, Any]
+Resolver = Callable[[int], Document]
+"""Writer schema (as JSON) of a registry's schema id; raises `UnknownSchema`."""
+
+
+class Malformed(ValueError):
+    """The bytes are not what their header says."""
+
+
+class UnknownSchema(ValueError):
+    """No schema is known for the record's fingerprint or id."""
+
+
+def names() -> list[str]:
+    """Names of all schemas, sorted."""
+    files = resources.files("schemas").joinpath("avro").iterdir()
+    return sorted(entry.name.removesuffix(".avsc") for entry in files if entry.name.endswith(".avsc"))
+
+
+@cache
+def _text(name: str) -> str:
+    path = resources.files("schemas").joinpath("avro", f"{name}.avsc")
+    if not path.is_file():
+        raise UnknownSchema(f"there is no schema named {name!r}; known: {', '.join(names())}")
+    return path.read_text("utf-8")
+
+
+def document(name: str) -> Document:
+    """The Avro schema of that name, a fresh JSON document."""
+    return json.loads(_text(name))
+
+
+@cache
+def _parsed(name: str) -> Document:
+    """Parsed without logical types, so that times stay integers."""
+    return cast(Document, fastavro.parse_schema(_without_logical_types(document(name))))
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, dict):
+        items = cast(Document, node).items()
+        return {key: _without_logical_types(value) for key, value in items if key != "logicalType"}
+    if isinstance(node, list):
+        return [_without_logical_types(item) for item in cast(list[Any], node)]
+    return node
+
+
+@cache
+def fingerprint(name: str) -> bytes:
+    """CRC-64-AVRO of the parsing canonical form, 8 bytes as on the wire (little-endian)."""
+    canonical = to_parsing_canonical_form(document(name))
+    return bytes.fromhex(avro_fingerprint(canonical, "CRC-64-AVRO"))
+
+
+@cache
+def header(name: str) -> bytes:
+    """The ten bytes in front of every record of that schema."""
+    return MAGIC + fingerprint(name)
+
+
+@cache
+def _by_fingerprint() -> dict[bytes, str]:
+    return {fingerprint(name): name for name in names()}
+
+
+def encode(name: str, record: Mapping[str, Any]) -> bytes:
+    """One record in single-object encoding."""
+    out = io.BytesIO()
+    out.write(header(name))
+    fastavro.schemaless_writer(out, _parsed(name), dict(record))
+    return out.getvalue()
+
+
+def decode(data: bytes, resolve: Resolver | None = None) -> tuple[str, Document]:
+    """Name and content of one record in either framing.
+
+    Raises `UnknownSchema` for a fingerprint or id nobody knows and `Malformed` for bytes that do not follow their
+    schema, trailing ones included.
+    """
+    if data[:2] == MAGIC and len(data) >= HEADER_BYTES:
+        name = _by_fingerprint().get(data[2:HEADER_BYTES])
+        if name is None:
+            raise UnknownSchema(f"unknown schema fingerprint {data[2:HEADER_BYTES].hex()}")
+        return name, _read(data, HEADER_BYTES, _parsed(name), None)
+    if data[:1] == b"\x00" and len(data) >= CONFLUENT_HEADER_BYTES and resolve is not None:
+        writer = _without_logical_types(resolve(int.from_bytes(data[1:CONFLUENT_HEADER_BYTES], "big")))
+        name = str(writer.get("name", "")).rpartition(".")[2]
+        if name not in names():
+            raise UnknownSchema(f"the registry's schema is named {name!r}, which Davy does not use")
+        return name, _read(data, CONFLUENT_HEADER_BYTES, fastavro.parse_schema(writer), _parsed(name))
+    raise Malformed("neither single-object encoding nor Confluent framing")
+
+
+def decode_as(name: str, data: bytes, resolve: Resolver | None = None) -> Document:
+    """Content of a record that must have the schema `name`; raises as `decode` does."""
+    found, record = decode(data, resolve)
+    if found != name:
+        raise UnknownSchema(f"expected a {name}, found a {found}")
+    return record
+
+
+def _read(data: bytes, start: int, writer: Any, reader: Any) -> Document:
+    stream = io.BytesIO(data)
+    stream.seek(start)
+    try:
+        record = fastavro.schemaless_reader(
+            stream, writer, reader, return_record_name=True, return_record_name_override=True
+        )
+    except (EOFError, IndexError, ValueError, OverflowError, MemoryError, TypeError) as error:
+        raise Malformed(f"the record does not follow its schema: {error or 'it ends early'}") from error
+    if stream.tell() != len(data):
+        raise Malformed(f"{len(data) - stream.tell()} bytes trail the record")
+    return cast(Document, record)
+
+
+def iso(time_us: int) -> str:
+    """ISO 8601, UTC, six digits: ``1970-01-01T00:00:00.000001Z``."""
+    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def micros(text: str) -> int:
+    """Microseconds since the epoch of an ISO 8601 time; one without a zone is UTC. Raises ValueError."""
+    time = datetime.fromisoformat(text)
+    return (time.replace(tzinfo=time.tzinfo or UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def to_json(name: str, record: Mapping[str, Any]) -> Document:
+    """The JSON form of a record: the same names, times as ISO 8601, bytes as hex."""
+    return _json_form(copy.deepcopy(document(name)), record, {})
+
+
+def _json_form(schema: Any, value: Any, named: dict[str, Any]) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, tuple):  # a branch of a union of records, with its name
+        name, content = cast("tuple[str, Any]", value)
+        branch = next(b for b in schema if b != "null" and name.endswith(f".{b['name']}"))
+        return {"type": branch["name"]} | _json_form(branch, content, named)
+    if isinstance(schema, list):
+        branches = [branch for branch in cast(list[Any], schema) if branch != "null"]
+        return _json_form(branches[0], value, named) if len(branches) == 1 else value
+    if isinstance(schema, str):
+        return _json_form(named[schema], value, named) if schema in named else value
+    kind = schema["type"]
+    if "name" in schema:
+        named[schema["name"]] = schema
+    if kind == "record":
+        return {
+            field["name"]: _json_form(field["type"], value[field["name"]], named)
+            for field in schema["fields"]
+        }
+    if kind == "array":
+        return [_json_form(schema["items"], item, named) for item in value]
+    if kind == "map":
+        return {key: _json_form(schema["values"], item, named) for key, item in value.items()}
+    if schema.get("logicalType") == "timestamp-micros":
+        return iso(value)
+    return value.hex() if isinstance(value, bytes) else value

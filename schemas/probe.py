@@ -1,0 +1,27 @@
+"""ProbeResult: what one health probe of one dependency saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from schemas.record import Record
+
+Circuit = Literal["CLOSED", "OPEN", "HALF_OPEN"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult(Record):
+    """`error_ratio` is the share of recent probes that failed; `services` are those that depend on the target."""
+
+    SCHEMA: ClassVar[str] = "ProbeResult"
+
+    target: str
+    kind: str
+    time: int
+    ok: bool
+    circuit: Circuit
+    latency_us: int | None
+    error: str | None
+    error_ratio: float
+    services: tuple[str, ...] = ()

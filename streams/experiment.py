@@ -1,0 +1,201 @@
+"""One experiment as the judge runs it: closed windows in, judgements out, in order of event time.
+
+Every closed window is given to each candidate's `Trial` once. Where a window changes after it was closed (rows that came
+out of order across partitions), the trials are taken back to the last checkpoint before it and run again, so that the
+evidence at a cut is always that of the windows as they are at that cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from analyzers import trial as trials
+from analyzers.arm import EMPTY, ArmWindow, PairWindow
+from analyzers.judgement import Judgement, Situation, judge
+from analyzers.trial import Trial
+from schemas.spec import ExperimentSpec
+from schemas.verdict import FINAL
+from streams.traffic import Traffic, share
+from streams.windows import Group, Label, Windows
+
+ENDING = frozenset({"promote", "abort", "rollback"})
+"""Commands after which there is nothing left to judge."""
+CHECKPOINT_WINDOWS = 36
+"""Closed windows between two checkpoints of the trials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is to be said of a candidate at the end of a window, in which step."""
+
+    candidate: str
+    event_time: int
+    step: int
+    judgement: Judgement
+
+
+@dataclass(slots=True)
+class Experiment:
+    """Live state of one experiment; times are UTC microseconds, `next_window` is the first one not yet judged."""
+
+    spec: ExperimentSpec
+    traffic: Traffic = field(default_factory=Traffic)
+    sequence: int = 0
+    trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
+    next_window: int | None = None
+    first_window: int | None = None
+    checkpoints: dict[int, dict[str, Trial]] = field(default_factory=dict[int, dict[str, Trial]])
+    finished: dict[str, str] = field(default_factory=dict[str, str])
+    """Candidates that had their final verdict, or whose max_duration is over, with the action."""
+    paused: bool = False
+    invalid: str | None = None
+    """Why its counts cannot be trusted, until a person resumes it."""
+    closed: bool = False
+    """A person ended the experiment."""
+
+    @property
+    def group(self) -> Group:
+        """Where its cells are kept."""
+        return (self.spec.id, self.spec.service, self.spec.environment)
+
+    @property
+    def live(self) -> bool:
+        """Whether anything is still to be decided."""
+        return not self.closed and len(self.finished) < len(self.spec.candidates)
+
+    def command(self, command: str) -> None:
+        """A person's command as far as judgement goes; the rollout carries it out."""
+        if command == "pause":
+            self.paused = True
+        elif command == "resume":
+            self.paused, self.invalid = False, None
+            self.trials = {name: trials.resume(trial) for name, trial in self.trials.items()}
+        elif command in ENDING:
+            self.closed = True
+
+    def advance(self, windows: Windows, closed_us: int, hold_reason: str | None) -> list[Judged]:
+        """Judge every window that ends at or before `closed_us` and was not judged; the last word on each candidate."""
+        length = windows.length_us
+        if self.next_window is None:
+            first = windows.first(self.group)
+            applied = self.traffic.first_applied_us
+            known = [time for time in (first, applied) if time is not None]
+            if not known:
+                return self._without_data(closed_us, hold_reason)
+            self.first_window = self.next_window = min(known) // length * length
+            self.trials = {name: trials.start(self.spec, name) for name in self.spec.candidates}
+            self.checkpoints = {self.next_window: dict(self.trials)}
+        said: dict[str, Judged] = {}
+        while self.next_window + length <= closed_us and self.live:
+            start, end = self.next_window, self.next_window + length
+            arms = self._arms(windows.labels(self.group, start))
+            for name in [name for name in self.spec.candidates if name not in self.finished]:
+                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, end))
+                said[name] = self._judged(name, self.trials[name], end, hold_reason)
+                action = said[name].judgement.action
+                if action in FINAL or self._over(end):
+                    self.finished[name] = action
+            self.next_window = end
+            if (end - (self.first_window or 0)) // length % CHECKPOINT_WINDOWS == 0:
+                self.checkpoints[end] = dict(self.trials)
+        return list(said.values())
+
+    def again(self, closed_us: int, hold_reason: str | None) -> list[Judged]:
+        """Judge the last closed window once more: something beside the data changed."""
+        if self.next_window is None:
+            return self._without_data(closed_us, hold_reason)
+        names = [name for name in self.spec.candidates if name not in self.finished]
+        return [self._judged(name, self.trials[name], self.next_window, hold_reason) for name in names]
+
+    def rewind(self, changed_window: int, windows: Windows) -> None:
+        """A window that was judged has changed: run the trials again from the last checkpoint before it."""
+        if self.next_window is None or changed_window >= self.next_window:
+            return
+        place = max((time for time in self.checkpoints if time <= changed_window), default=None)
+        if place is None:
+            return
+        until, length = self.next_window, windows.length_us
+        self.checkpoints = {time: held for time, held in self.checkpoints.items() if time <= place}
+        self.trials = dict(self.checkpoints[place]) | {n: self.trials[n] for n in self.finished if n in self.trials}
+        for start in range(place, until, length):
+            arms = self._arms(windows.labels(self.group, start))
+            for name in [name for name in self.trials if name not in self.finished]:
+                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, start + length))
+
+    def forget(self, before_us: int) -> None:
+        """Windows before that are gone: drop the checkpoints that nobody can need any more, all but the newest of them."""
+        old = sorted(time for time in self.checkpoints if time <= before_us)
+        for time in old[:-1]:
+            del self.checkpoints[time]
+
+    def _without_data(self, time_us: int, hold_reason: str | None) -> list[Judged]:
+        """Nothing was ever seen of it: an answer all the same."""
+        names = self.spec.candidates
+        return [self._judged(name, trials.start(self.spec, name), time_us, hold_reason) for name in names]
+
+    def _judged(self, name: str, trial: Trial, time_us: int, hold_reason: str | None) -> Judged:
+        situation = self._situation(time_us, hold_reason)
+        return Judged(name, time_us, situation.step, judge(self.spec, trial, situation))
+
+    def _over(self, time_us: int) -> bool:
+        begun = self.traffic.first_applied_us or self.first_window or time_us
+        return time_us - begun >= self.spec.policy.max_duration_us
+
+    def _situation(self, time_us: int, hold_reason: str | None) -> Situation:
+        shift = self.traffic.current
+        first = self.traffic.first_applied_us
+        step, applied = (shift.step, shift.applied_us) if shift else self._step_on_schedule(time_us)
+        return Situation(
+            event_time_us=time_us,
+            step=step,
+            steps=len(self.spec.steps),
+            weights_known=shift is not None,
+            weight_applied_us=applied,
+            first_applied_us=first if first is not None else self.first_window,
+            paused=self.paused,
+            invalid_reason=self.invalid,
+            hold_reason=hold_reason,
+            over=self._over(time_us),
+        )
+
+    def _step_on_schedule(self, time_us: int) -> tuple[int, int | None]:
+        """Step and its begin where nobody tells the weights: as the spec plans them from the first window on."""
+        if self.first_window is None:
+            return 0, None
+        begin = self.first_window
+        for index, step in enumerate(self.spec.steps):
+            if index == len(self.spec.steps) - 1 or time_us < begin + step.duration_us:
+                return index, begin
+            begin += step.duration_us
+        return 0, begin
+
+    def _arms(self, labels: dict[Label, ArmWindow]) -> dict[str, tuple[ArmWindow, int]]:
+        """Per arm what counts as its evidence, and the rows that carry another version than the arm's."""
+        arms: dict[str, tuple[ArmWindow, int]] = {}
+        by_version = {arm.version: name for name, arm in reversed(self.spec.variants.items())}
+        for (version, variant), content in labels.items():
+            name = variant if variant is not None else by_version.get(version)
+            if name is None or name not in self.spec.variants:
+                continue
+            counted, wrong = arms.get(name, (EMPTY, 0))
+            if version == self.spec.variants[name].version:
+                arms[name] = (counted + content, wrong)
+            else:
+                arms[name] = (counted, wrong + content.rows)
+        return arms
+
+    def _pair(self, candidate: str, arms: dict[str, tuple[ArmWindow, int]], start_us: int, end_us: int) -> PairWindow:
+        shift = self.traffic.at(start_us)
+        control, wrong_control = arms.get(self.spec.control, (EMPTY, 0))
+        content, wrong = arms.get(candidate, (EMPTY, 0))
+        return PairWindow(
+            start_us, end_us, control, content,
+            share(shift.weights, candidate, self.spec.control) if shift else None,
+            shift.step if shift else self._step_on_schedule(start_us)[0],
+            self.traffic.steady(start_us, end_us), wrong_control, wrong,
+        )  # fmt: skip
+
+
+def with_spec(experiment: Experiment, spec: ExperimentSpec) -> Experiment:
+    """The experiment under a changed spec: a new trial, since evidence belongs to the promises it was gathered for."""
+    return Experiment(spec, experiment.traffic, experiment.sequence, paused=experiment.paused)

@@ -1,0 +1,285 @@
+"""The judge: a deterministic state machine over one partition of the delta log.
+
+Everything it acts on (data, progress, specs, commands, time) reaches it through that log, so replaying the log repeats
+the same verdicts under the same ids. It issues them only while it handles a record: after the verified cut or the
+watermark has moved, at most once a second of the time recorded in progress, and after a control record. It has no clock,
+no timer and no I/O; a judge that stands still says nothing, and `expires_at` turns that into HOLD at the reader.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from analyzers.arm import DURATION, ArmWindow
+from analyzers.histogram import quantile
+from schemas.codec import Malformed, UnknownSchema
+from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
+from schemas.delta import SAMPLE_RATE_ONE, Cells, ControlCopy, Delta, Progress, Truncated
+from schemas.located import Errors
+from schemas.spec import ExperimentSpec, load_specs
+from schemas.verdict import Verdict
+from schemas.window import WindowSummary
+from streams.experiment import Experiment, Judged, with_spec
+from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
+from streams.windows import Group, Windows
+
+VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
+VERDICT_TTL_US = 30_000_000
+ROUND_US = 1_000_000
+"""Least recorded time between two rounds of judgement."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """What a judge's verdicts depend on beside its log. Times are microseconds."""
+
+    digest: str
+    """Of the layout of ingest; deltas of another one are refused."""
+    window_us: int
+    lateness_us: int
+    keep_us: int
+    """How long closed windows are kept, so that a spec applied late still sees them."""
+    gap_timeout_us: int
+    block_records: int
+    code_version: str
+    control_topic: str = "davy.control"
+    topics: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Names of source topics by id."""
+    resolutions: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What one unit of a measure's total is worth; 1 where not named."""
+    owns: Callable[[str, str], bool] = lambda service, environment: True
+    """Whether experiments on (service, environment) are judged from this partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Blocks of a source from `first_block` on must be emitted again."""
+
+    source: SourceKey
+    first_block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something an operator must know; one sentence."""
+
+    text: str
+
+
+Output = Verdict | WindowSummary | Repair | Alarm
+
+
+class Judge:
+    """State of one delta partition. `step` is the only way in."""
+
+    def __init__(self, settings: JudgeSettings, epoch: int = 1) -> None:
+        self.settings = settings
+        self.epoch = epoch
+        self.fold = Fold(settings.digest, settings.block_records)
+        self.windows = Windows(settings.window_us)
+        self.experiments: dict[str, Experiment] = {}
+        self.control_offset = -1
+        self.wall_us = 0
+        self.last_round_us = 0
+        self.closed_us = 0
+        self.stuck: dict[SourceKey, int] = {}
+        self._foreign: set[str] = set()
+
+    def step(self, delta: Delta) -> list[Output]:
+        """Handle one record of the log; what is to be published, in order."""
+        out: list[Output] = []
+        touched: set[str] = set()
+        if isinstance(delta, ControlCopy):
+            if delta.control_offset > self.control_offset:
+                self.control_offset = delta.control_offset
+                touched |= self._control(delta, out)
+        else:
+            if isinstance(delta, Progress) and delta.digest == self.settings.digest:
+                self.wall_us = max(self.wall_us, delta.wall_time)
+            for outcome in self._outcomes(delta):
+                touched |= self._outcome(outcome, out)
+        if touched or self.wall_us - self.last_round_us >= ROUND_US:
+            self._round(touched, out)
+        return out
+
+    def _outcomes(self, delta: Cells | Progress | Truncated) -> Iterator[Outcome]:
+        if isinstance(delta, Cells):
+            return self.fold.cells(delta)
+        return self.fold.progress(delta) if isinstance(delta, Progress) else self.fold.truncated(delta)
+
+    def _outcome(self, outcome: Outcome, out: list[Output]) -> set[str]:
+        """Carry out what the fold found; the experiments that must be judged at once because of it."""
+        match outcome:
+            case Counted(source, cell):
+                self.windows.count(source, cell)
+            case Folded(source):
+                self.windows.fold(source)
+            case Conflict(source, block, what):
+                reason = f"two contents for one range: {what}, block {block} of {self._name(source)}"
+                out.append(Alarm(reason))
+                return self._invalidate(reason)
+            case Lost(source, start, end):
+                reason = f"offsets {start} to {end} of {self._name(source)} were lost before they could be counted"
+                out.append(Alarm(reason))
+                return self._invalidate(reason)
+            case Foreign(digest):
+                if digest not in self._foreign:
+                    self._foreign.add(digest)
+                    out.append(Alarm(f"deltas of another layout ({digest}) are ignored: stop the ingest that sends them"))
+            case Advanced():
+                pass
+        return set()
+
+    def _invalidate(self, reason: str) -> set[str]:
+        live = {name for name, experiment in self.experiments.items() if experiment.live}
+        for name in live:
+            self.experiments[name].invalid = reason
+        return live
+
+    def _name(self, source: SourceKey) -> str:
+        return f"{self.settings.topics.get(source[0], source[0])}/{source[1]}"
+
+    # -- control -------------------------------------------------------------------------------------------------
+
+    def _control(self, copy: ControlCopy, out: list[Output]) -> set[str]:
+        try:
+            control = Control.decode(copy.payload)
+        except (Malformed, UnknownSchema) as error:
+            out.append(Alarm(f"control record {copy.control_offset} is not readable: {error}"))
+            return set()
+        self.wall_us = max(self.wall_us, control.time)
+        if isinstance(control.body, SpecApplied):
+            return self._apply(control.body, copy.control_offset, out)
+        experiment = self.experiments.get(control.experiment_id)
+        if experiment is None:
+            return set()
+        match control.body:
+            case WeightIntent() as intent:
+                experiment.traffic = experiment.traffic.intent(control.time, intent)
+                return set()
+            case WeightApplied() as applied:
+                experiment.traffic = experiment.traffic.applied(control.time, applied)
+            case Command(command=command):
+                experiment.command(command)
+            case Annotation():
+                return set()
+        return {control.experiment_id}
+
+    def _apply(self, body: SpecApplied, offset: int, out: list[Output]) -> set[str]:
+        try:
+            specs = load_specs(body.document)
+        except Errors as errors:
+            out.append(Alarm(f"control record {offset} carries a spec with an error: {errors}"))
+            return set()
+        touched: set[str] = set()
+        for spec in specs:
+            held = self.experiments.get(spec.id)
+            if not self.settings.owns(spec.service, spec.environment) or (held and held.spec.digest == spec.digest):
+                continue
+            self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
+            touched.add(spec.id)
+        return touched
+
+    # -- judgement -----------------------------------------------------------------------------------------------
+
+    def _round(self, touched: set[str], out: list[Output]) -> None:
+        self.last_round_us = self.wall_us
+        mark = self.fold.watermark(self.settings.lateness_us)
+        closed = self.closed_us
+        if mark is not None:
+            closed = max(closed, mark // self.settings.window_us * self.settings.window_us)
+        moved, self.closed_us = closed > self.closed_us, closed
+        self._summaries(closed, out)
+        stuck = self.fold.stuck(self.settings.gap_timeout_us)
+        for source, block in stuck.items():
+            if self.stuck.get(source) != block:
+                out.append(Repair(source, block))
+        gap_changed, self.stuck = stuck != self.stuck, stuck
+        hold = self._gap_reason()
+        for experiment in self.experiments.values():
+            if not experiment.live or not closed:
+                continue
+            said = experiment.advance(self.windows, closed, hold) if moved else []
+            if not said and (gap_changed or experiment.spec.id in touched):
+                said = experiment.again(closed, hold)
+            out.extend(self._verdict(experiment, judged) for judged in said)
+        if moved:
+            kept_from = closed - self.settings.keep_us - self.settings.lateness_us
+            self.windows.drop(kept_from)
+            for experiment in self.experiments.values():
+                experiment.forget(kept_from)
+
+    def _gap_reason(self) -> str | None:
+        if not self.stuck:
+            return None
+        places = ", ".join(f"{self._name(source)} from block {block} on" for source, block in self.stuck.items())
+        return f"gap: counts are missing of {places}; a repair was asked for"
+
+    def _verdict(self, experiment: Experiment, judged: Judged) -> Verdict:
+        spec, judgement = experiment.spec, judged.judgement
+        offsets = {self._name(key): source.frontier for key, source in sorted(self.fold.sources.items())}
+        offsets[self.settings.control_topic] = self.control_offset
+        digest = config_digest(spec, self.settings)
+        name = (
+            spec.id, judged.candidate, sorted(offsets.items()), judged.event_time, digest, self.settings.code_version,
+            judgement.action, judgement.reason,
+        )  # fmt: skip
+        experiment.sequence += 1
+        expires = spec.rollback.window_us if judgement.action == "ROLLBACK" else VERDICT_TTL_US
+        return Verdict(
+            verdict_id=str(uuid.uuid5(VERDICT_NAMESPACE, repr(name))),
+            experiment_id=spec.id,
+            variant=judged.candidate,
+            service=spec.service,
+            environment=spec.environment,
+            epoch=self.epoch,
+            sequence=experiment.sequence,
+            issued_at=self.wall_us,
+            event_time=judged.event_time,
+            expires_at=self.wall_us + expires,
+            phase="rollout",
+            action=judgement.action,
+            conclusion=judgement.conclusion,
+            step=judged.step,
+            weight=judgement.weight,
+            reason=judgement.reason,
+            evidence=judgement.evidence,
+            needed=judgement.needed,
+            offsets=offsets,
+            config_digest=digest,
+            code_version=self.settings.code_version,
+        )
+
+    def _summaries(self, closed_us: int, out: list[Output]) -> None:
+        """Windows that closed, or that changed after they had closed."""
+        revision = sum(source.frontier for source in self.fold.sources.values())
+        for group, window in self.windows.take_changed(closed_us):
+            for (version, variant), content in sorted(self.windows.labels(group, window).items(), key=repr):
+                out.append(self._summary(group, window, version, variant, content, revision))
+            experiment = self.experiments.get(group[0] or "")
+            if experiment is not None and experiment.group == group:
+                experiment.rewind(window, self.windows)
+
+    def _summary(
+        self, group: Group, window: int, version: str, variant: str | None, content: ArmWindow, revision: int
+    ) -> WindowSummary:
+        duration = content.measure(DURATION)
+        keys, counts = duration.histogram.keys, duration.histogram.counts
+        p50, p90, p95, p99, p999 = (quantile(keys, counts, q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))
+        means = {
+            name: measure.total * self.settings.resolutions.get(name, 1.0) / measure.rows
+            for name, measure in content.measures.items()
+            if name != DURATION and measure.rows
+        }
+        return WindowSummary(
+            *group, version, variant, window, window + self.windows.length_us, content.rows, content.errors,
+            duration.total / duration.rows if duration.rows else None, p50, p90, p95, p99, p999,
+            content.weight / SAMPLE_RATE_ONE, content.late, content.quarantined, means, revision,
+        )  # fmt: skip
+
+
+def config_digest(spec: ExperimentSpec, settings: JudgeSettings) -> str:
+    """Of everything configured that a verdict depends on: the spec and the layout of ingest."""
+    return f"{spec.digest[:32]}-{settings.digest}"

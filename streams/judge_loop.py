@@ -1,0 +1,310 @@
+"""The judge's shell: deltas in from Kafka, windows and verdicts out, state kept in a compacted topic.
+
+Protocol (DATAFLOW, section 5), per owned delta partition d:
+
+1. Assigned: read the newest valid state of d, take its epoch + 1, seek to the delta offset that belongs to it.
+2. Every record goes through `Judge.step`; what comes out is produced to davy.windows and davy.verdicts.
+3. At the end of the log (first EOF) begin to copy davy.control into d, from the control offset that the state holds on.
+   The judge applies a control record only when it reads it back.
+4. Every `STATE_EVERY_S` write chunks of the state, wait for their acknowledgement, then the manifest that names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from prometheus_client import Counter, Gauge
+
+from schemas import __version__
+from schemas.codec import Malformed, UnknownSchema, iso
+from schemas.config import Config
+from schemas.delta import ControlCopy, decode_delta, encode_delta
+from schemas.verdict import Verdict
+from schemas.window import WindowSummary
+from streams import checkpoint, kafka
+from streams.aggregate import Layout
+from streams.judge import Alarm, Judge, JudgeSettings, Output, Repair
+from streams.route import delta_partition
+from streams.topics import ensure_topics, topic_names
+
+STATE_EVERY_S = 15.0
+STATE_CHUNK_BYTES = 512 * 1024
+POLL_S = 0.1
+BATCH_MAX = 2000
+CODE_VERSION = f"davy {__version__}"
+
+log = structlog.get_logger("judge")
+VERDICTS = Counter("davy_judge_verdicts_total", "Verdicts issued.", ["action"])
+WINDOWS = Counter("davy_judge_windows_total", "Windows summarised.")
+DELTAS = Counter("davy_judge_deltas_total", "Records of the delta log handled.")
+ALARMS = Counter("davy_judge_alarms_total", "Things an operator must know.")
+WATERMARK = Gauge("davy_judge_closed_seconds", "Event time up to which windows are closed.", ["partition"])
+
+
+def settings_of(config: Config, partition: int, partitions: int, topics: Mapping[str, str]) -> JudgeSettings:
+    """What the judge of one delta partition depends on."""
+    limits = config.limits
+    return JudgeSettings(
+        digest=Layout.of(config).digest,
+        window_us=limits.window_us,
+        lateness_us=limits.lateness_us,
+        keep_us=limits.keep_us,
+        gap_timeout_us=limits.gap_timeout_us,
+        block_records=limits.block_records,
+        code_version=CODE_VERSION,
+        control_topic=config.topic("control"),
+        topics=topics,
+        resolutions=config.resolutions,
+        owns=lambda service, environment: delta_partition(service, environment, partitions) == partition,
+    )
+
+
+@dataclass(slots=True)
+class Owned:
+    """One delta partition in this process."""
+
+    judge: Judge
+    next_offset: int
+    generation: int
+    caught_up: bool = False
+    saved_at: float = 0.0
+
+
+class JudgeLoop:
+    """Owns delta partitions and moves records; all thinking is in `Judge`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.producer: Producer = kafka.producer(config)
+        self.deltas: Consumer = kafka.consumer(
+            config, f"{config.prefix}judge", **{"partition.assignment.strategy": "cooperative-sticky"}
+        )
+        self.control: Consumer = kafka.consumer(config, f"{config.prefix}judge-control")
+        self.control_next = 0
+        self.delta_topic = config.topic("deltas")
+        self.partitions = kafka.partitions(config, self.delta_topic)
+        self.topics = topic_names(config)
+        self.owned: dict[int, Owned] = {}
+        self.control_log: list[ControlCopy] = []
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        self._begin()
+        try:
+            while not stop.is_set():
+                for message in self.deltas.consume(BATCH_MAX, POLL_S):
+                    self._take(message)
+                self._follow_control()
+                self.producer.poll(0)
+                for partition, owned in self.owned.items():
+                    if time.monotonic() - owned.saved_at > STATE_EVERY_S:
+                        self._save(partition, owned)
+        finally:
+            self.producer.flush(5)
+            self.deltas.close()
+            self.control.close()
+
+    def _begin(self) -> None:
+        self.control.assign([TopicPartition(self.config.topic("control"), 0, 0)])
+        if self.config.embedded:
+            self._assigned(self.deltas, [TopicPartition(self.delta_topic, p) for p in self.partitions])
+        else:
+            self.deltas.subscribe([self.delta_topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        places: list[TopicPartition] = []
+        for place in partitions:
+            owned = self._restore(place.partition)
+            self.owned[place.partition] = owned
+            places.append(TopicPartition(self.delta_topic, place.partition, owned.next_offset))
+            log.info("partition assigned", partition=place.partition, offset=owned.next_offset, epoch=owned.judge.epoch)
+        if self.config.embedded:
+            consumer.assign(places)
+        else:
+            consumer.incremental_assign(places)
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for place in partitions:
+            self.owned.pop(place.partition, None)
+            log.info("partition revoked", partition=place.partition)
+
+    # -- records -------------------------------------------------------------------------------------------------
+
+    def _take(self, message: Message) -> None:
+        partition = message.partition()
+        owned = self.owned.get(partition) if partition is not None else None
+        if owned is None or partition is None:
+            return
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
+                self._caught_up(partition, owned)
+            else:
+                log.warning("delta log error", partition=partition, error=str(error))
+            return
+        offset, value = message.offset(), message.value()
+        if offset is None or value is None or offset < owned.next_offset:
+            return
+        owned.next_offset = offset + 1
+        DELTAS.inc()
+        try:
+            delta = decode_delta(value)
+        except (Malformed, UnknownSchema) as unreadable:
+            ALARMS.inc()
+            log.error("unreadable delta", partition=partition, offset=offset, error=str(unreadable))
+            return
+        for output in owned.judge.step(delta):
+            self._publish(partition, output)
+        WATERMARK.labels(partition).set(owned.judge.closed_us / 1e6)
+
+    def _publish(self, partition: int, output: Output) -> None:
+        match output:
+            case Verdict():
+                VERDICTS.labels(output.action).inc()
+                self._produce("verdicts", output.experiment_id, output.encode(), cloud_event(output, self.config.prefix))
+            case WindowSummary():
+                WINDOWS.inc()
+                key = output.experiment_id or f"{output.service}/{output.environment}"
+                self._produce("windows", key, output.encode(), [])
+            case Repair(source, block):
+                ALARMS.inc()
+                log.error("gap", source=source, first_block=block, todo=f"davy repair --partition {source[1]} --blocks {block}..")
+            case Alarm(text):
+                ALARMS.inc()
+                log.error("alarm", partition=partition, text=text)
+
+    def _produce(self, topic: str, key: str, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
+        self._enqueue(self.config.topic(topic), key.encode(), value, None, headers)
+
+    def _enqueue(
+        self, topic: str, key: bytes, value: bytes | None, partition: int | None, headers: list[tuple[str, str | bytes | None]]
+    ) -> None:
+        place: dict[str, Any] = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self.producer.produce(topic, value, key, headers=headers, **place)
+                return
+            except BufferError:
+                self.producer.poll(POLL_S)
+
+    # -- control -------------------------------------------------------------------------------------------------
+
+    def _follow_control(self) -> None:
+        """Remember the control log and copy what is new of it into every caught-up partition."""
+        fresh: list[ControlCopy] = []
+        for message in self.control.consume(BATCH_MAX, 0):
+            offset, value = message.offset(), message.value()
+            if message.error() is None and offset is not None and value is not None and offset >= self.control_next:
+                self.control_next = offset + 1
+                fresh.append(ControlCopy(offset, value))
+        self.control_log += fresh
+        for partition, owned in self.owned.items():
+            if owned.caught_up:
+                self._copy(partition, fresh)
+
+    def _caught_up(self, partition: int, owned: Owned) -> None:
+        """The log was read to its end for the first time: from now on this process appends the control records."""
+        if not owned.caught_up:
+            owned.caught_up = True
+            self._copy(partition, [copy for copy in self.control_log if copy.control_offset > owned.judge.control_offset])
+
+    def _copy(self, partition: int, copies: list[ControlCopy]) -> None:
+        for copy in copies:
+            self._enqueue(self.delta_topic, b"control", encode_delta(copy), partition, [])
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def _save(self, partition: int, owned: Owned) -> None:
+        """Chunks first, acknowledged; then the manifest that makes them the state."""
+        owned.saved_at = time.monotonic()
+        data = checkpoint.dump(owned.judge)
+        owned.generation += 1
+        chunks = [data[i : i + STATE_CHUNK_BYTES] for i in range(0, len(data), STATE_CHUNK_BYTES)]
+        topic = self.config.topic("state")
+        target = partition % max(1, len(kafka.partitions(self.config, topic)))
+        for i, chunk in enumerate(chunks):
+            self._enqueue(topic, f"{partition}/{owned.generation % 2}/{i}".encode(), chunk, target, [])
+        if self.producer.flush(STATE_EVERY_S):
+            log.warning("state not acknowledged", partition=partition)
+            return
+        manifest = {
+            "generation": owned.generation, "chunks": len(chunks), "digest": hashlib.sha256(data).hexdigest(),
+            "epoch": owned.judge.epoch, "next_offset": owned.next_offset, "layout": owned.judge.settings.digest,
+            "code_version": CODE_VERSION,
+        }  # fmt: skip
+        self._enqueue(topic, str(partition).encode(), json.dumps(manifest).encode(), target, [])
+
+    def _restore(self, partition: int) -> Owned:
+        """The newest valid state of a partition, under an epoch of its own; the log's beginning where there is none."""
+        settings = settings_of(self.config, partition, len(self.partitions), self.topics)
+        manifest, chunks = self._read_state(partition)
+        epoch = int(manifest.get("epoch", 0)) + 1
+        generation = int(manifest.get("generation", 0))
+        judge, offset = Judge(settings, epoch), 0
+        data = b"".join(chunks.get(f"{generation % 2}/{i}", b"") for i in range(int(manifest.get("chunks", 0))))
+        usable = manifest.get("layout") == settings.digest and manifest.get("code_version") == CODE_VERSION
+        if usable and hashlib.sha256(data).hexdigest() == manifest["digest"]:
+            judge, offset = checkpoint.load(data, settings, epoch), int(manifest["next_offset"])
+        owned = Owned(judge, offset, generation)
+        self._save(partition, owned)
+        return owned
+
+    def _read_state(self, partition: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Manifest of the highest epoch and all chunks of one judge."""
+        topic = self.config.topic("state")
+        count = len(kafka.partitions(self.config, topic))
+        if not count:
+            return {}, {}
+        manifest: dict[str, Any] = {}
+        chunks: dict[str, bytes] = {}
+        reader = kafka.consumer(self.config, f"{self.config.prefix}judge-state")
+        reader.assign([TopicPartition(topic, partition % count, 0)])
+        ended = False
+        deadline = time.monotonic() + kafka.BROKER_TIMEOUT_S
+        while not ended and time.monotonic() < deadline:
+            for message in reader.consume(100, POLL_S):
+                if message.error() is not None:
+                    ended = ended or message.error().code() == KafkaError._PARTITION_EOF  # pyright: ignore
+                    continue
+                deadline = time.monotonic() + kafka.BROKER_TIMEOUT_S
+                key, value = (message.key() or b"").decode(), message.value()
+                owner, _, rest = key.partition("/")
+                if owner != str(partition) or value is None:
+                    continue
+                if rest:
+                    chunks[rest] = value
+                    continue
+                found = json.loads(value)
+                if found["epoch"] >= manifest.get("epoch", 0):
+                    manifest = found
+        reader.close()
+        return manifest, chunks
+
+
+def cloud_event(verdict: Verdict, prefix: str) -> list[tuple[str, str | bytes | None]]:
+    """CloudEvents attributes of a verdict as Kafka headers (binary mode)."""
+    return [
+        ("ce_specversion", "1.0"), ("ce_id", verdict.verdict_id), ("ce_source", f"/{prefix.rstrip('.')}/judge"),
+        ("ce_type", "davy.v1.Verdict"), ("ce_time", iso(verdict.issued_at)), ("ce_subject", verdict.experiment_id),
+        ("content-type", "application/avro"),
+    ]  # fmt: skip
+
+
+def run(config: Config, stop: threading.Event | None = None) -> None:
+    """The judge role: blocks until stopped."""
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    kafka.require_broker(config)
+    ensure_topics(config)
+    JudgeLoop(config).run(stop)

@@ -1,0 +1,1 @@
+"""The scenarios: one module and one spec each; `streams.scenario` finds them."""

@@ -1,0 +1,127 @@
+"""Section 1 against plain loops, its own promise (expectation at most 1) and the laws of a monoid."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logsumexp
+from scipy.stats import binom
+
+from analyzers.counts import (
+    ABOVE,
+    BELOW,
+    Counts,
+    increments,
+    log_factors,
+    log_mean_exp,
+    mean_of_logs,
+    tilts,
+)  # fmt: skip
+
+Window = tuple[int, int, int, int]
+numbers = st.integers(1, 5000)
+windows = st.lists(
+    st.tuples(numbers, numbers, st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8
+)
+
+
+def plain(nc: float, nb: float, ec: float, eb: float, r0: float, d: float) -> list[float]:
+    """The formula, letter by letter."""
+    out: list[float] = []
+    for r in [1.1, 1.25, 1.5, 2, 3, 5, 10, 30, 0.97, 0.93, 0.87, 0.75, 0.6, 0.4, 0.15, 0.02]:
+        a = r * (r0 * nc + nb) / (r * r0 * nc + nb)
+        b = (r0 * nc + nb) / (r * r0 * nc + nb)
+        out.append(ec * math.log(a) + eb * math.log(b) - d * nc * (a - 1))
+    return out
+
+
+@given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(0.2, 3), st.floats(-0.01, 0.01))
+def test_increments_are_the_formula(nc: int, nb: int, ec: int, eb: int, r0: float, d: float) -> None:
+    rows = increments(nc, nb, ec, eb, r0, d)
+    assert rows.shape == (1, 16)
+    np.testing.assert_allclose(rows[0], plain(nc, nb, ec, eb, r0, d), rtol=1e-9, atol=1e-9)
+
+
+def test_margins_and_events_may_be_columns() -> None:
+    r0, ec = np.array([0.9, 1.0, 1.5]), np.array([1.0, 2.0, 3.0])
+    rows = increments(100, 300, ec, 4.0, r0)
+    for row, e, r in zip(rows, ec, r0, strict=True):
+        np.testing.assert_allclose(row, plain(100, 300, e, 4, r, 0))
+    log_a, log_b = log_factors(100, 300, r0)
+    np.testing.assert_allclose(ec[:, None] * log_a + 4.0 * log_b, rows)
+
+
+@given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(-0.01, 0.01))
+def test_tilt_moves_an_absolute_margin(nc: int, nb: int, ec: int, eb: int, d: float) -> None:
+    moved = increments(nc, nb, ec, eb)[0] - d * tilts(nc, nb)
+    np.testing.assert_allclose(moved, increments(nc, nb, ec, eb, 1.0, d)[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("r0", "d", "p_b"), [(1.0, 0.0, 0.3), (1.1, 0.0, 0.05), (1.0, 0.02, 0.1), (0.7, 0.0, 0.9)]
+)
+def test_expectation_is_at_most_one_on_the_border(r0: float, d: float, p_b: float) -> None:
+    """Exactly, by summing over both binomials."""
+    nc, nb = 12, 30
+    p_c = r0 * p_b + d
+    ec, eb = np.arange(nc + 1.0), np.arange(nb + 1.0)
+    chance = binom.pmf(ec, nc, p_c)[:, None] * binom.pmf(eb, nb, p_b)[None, :]
+    every = increments(nc, nb, np.repeat(ec, nb + 1), np.tile(eb, nc + 1), r0, d).reshape(nc + 1, nb + 1, 16)
+    assert ((chance[:, :, None] * np.exp(every)).sum(axis=(0, 1)) <= 1 + 1e-12).all()
+
+
+def build(items: list[Window], starts: int = 3) -> Counts:
+    counts = Counts.zero(1, starts)
+    for i, (nc, nb, ec, eb) in enumerate(items):
+        begun = np.arange(starts) < i
+        counts = counts.add(increments(nc, nb, ec, eb, 1.0, 0.001), begun, ABOVE, tilts(nc, nb))
+    return counts
+
+
+@given(windows, windows)
+def test_sums_of_parts_are_the_sum_of_the_whole(left: list[Window], right: list[Window]) -> None:
+    a, b = build(left, 0), build(right, 0)
+    whole = build(left + right, 0)
+    for merged in (a + b, b + a, a + b + Counts.zero(1, 0)):
+        np.testing.assert_allclose(merged.sums, whole.sums, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(merged.tilt, whole.tilt, rtol=1e-9, atol=1e-9)
+
+
+@given(windows, st.floats(1, 20))
+def test_log_e_is_the_mixture(items: list[Window], phi: float) -> None:
+    counts = build(items, 0)
+    total = np.sum([plain(*item, 1.0, 0.001) for item in items], axis=0)
+    for bets, part in ((ABOVE, total[:8]), (BELOW, total[8:])):
+        expected = float(logsumexp(part / phi)) - math.log(8)
+        assert counts.log_e(bets, phi) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert counts.log_harm(phi) == counts.log_e(ABOVE, phi)
+
+
+def test_start_points_share_half_the_weight() -> None:
+    items = [(100, 100, 1, 1), (100, 100, 9, 1), (100, 100, 9, 2), (100, 100, 8, 0)]
+    counts = build(items)  # start points before windows 1, 2, 3
+    logs = [plain(*item, 1.0, 0.001)[:8] for item in items]
+    e = [float(np.mean(np.exp(np.sum(logs[s:], axis=0)))) for s in range(4)]
+    assert counts.log_harm() == pytest.approx(math.log(e[0] / 2 + (e[1] + e[2] + e[3]) / 6))
+
+
+def test_a_start_point_that_has_not_begun_counts_as_one() -> None:
+    counts = Counts.zero(1, 4).add(increments(100, 100, 9, 1), np.zeros(4, np.bool_))
+    first = math.exp(counts.log_e(ABOVE))
+    assert counts.log_harm() == pytest.approx(math.log(first / 2 + 1 / 2))
+
+
+def test_a_begun_start_point_stays_begun() -> None:
+    rows = increments(100, 100, 9, 1)
+    counts = Counts.zero(1, 1).add(rows, np.array([True])).add(rows, np.array([False]))
+    np.testing.assert_allclose(counts.later[0], 2 * rows[0, ABOVE])
+
+
+def test_log_means_do_not_overflow() -> None:
+    assert mean_of_logs([5000.0, 0.0]) == pytest.approx(5000 - math.log(2))
+    assert log_mean_exp(np.array([[5000.0, 0.0]]))[0] == pytest.approx(5000 - math.log(2))
+    assert mean_of_logs([-5000.0]) == -5000.0

@@ -1,0 +1,110 @@
+"""The trial: what it remembers, what stays closed until a person resumes, and that nothing ever breaks it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzers import trial as trials
+from analyzers.arm import PairWindow
+from analyzers.judgement import Situation, judge
+from analyzers.trial import Trial
+from tests.analyzers.builders import ALL, arm, pair, spec
+
+import numpy as np  # isort: skip
+
+
+def fold(trial: Trial, *windows: PairWindow) -> Trial:
+    for window in windows:
+        trial = trials.step(trial, window)
+    return trial
+
+
+def test_a_new_trial_knows_nothing() -> None:
+    trial = trials.start(spec(), "canary")
+    assert trial.closed is None
+    assert (trial.seen_control_us, trial.seen_candidate_us) == (None, None)
+
+
+def test_it_remembers_when_and_in_which_step_arms_were_seen() -> None:
+    trial = fold(trials.start(spec(), "canary"), pair(0, arm(5), arm(0)), pair(1, arm(0), arm(7), step=1))
+    assert (trial.seen_candidate_us, trial.seen_control_us) == (5_000_000, 10_000_000)
+    assert (trial.seen_candidate_step, trial.seen_control_step) == (0, 1)
+    assert (trial.rows_candidate, trial.rows_control) == (5, 7)
+
+
+def test_the_rate_is_of_late() -> None:
+    trial = fold(trials.start(spec(), "canary"), *(pair(i, arm(50), arm(450)) for i in range(3)))
+    assert trial.rate == pytest.approx(100)
+    trial = fold(trial, *(pair(i, arm(10), arm(90)) for i in range(3, 30)))
+    assert trial.rate == pytest.approx(20, rel=0.01)
+
+
+def test_invalid_stays_until_a_person_resumes() -> None:
+    wrong = replace(pair(0, arm(50), arm(50)), mislabelled_candidate=50)
+    trial = fold(trials.start(spec(), "canary"), wrong)
+    assert "carry another version" in (trial.closed or "")
+    trial = fold(trial, *(pair(i, arm(5000), arm(5000)) for i in range(1, 9)))
+    assert "(50 of 100;" in (trial.closed or "")
+    resumed = trials.resume(trial)
+    assert resumed.closed is None
+    assert fold(resumed, pair(10, arm(100), arm(100))).closed is None
+    assert resumed.states is trial.states
+
+
+def test_a_mismatch_stays_too_and_starts_anew_after_resuming() -> None:
+    trial = fold(trials.start(spec(), "canary"), *(pair(i, arm(100), arm(900)) for i in range(5)))
+    assert "configured" in (trial.closed or "")
+    resumed = fold(trials.resume(trial), *(pair(i, arm(500), arm(500)) for i in range(5, 9)))
+    assert resumed.closed is None
+
+
+durations = st.sampled_from([0.0, 1e-9, 1.0, 12_345.0, 1e6, 1e13])
+arms = st.builds(
+    lambda rows, errors, value, units: arm(
+        rows, min(errors, rows),
+        measures={"duration_us": np.full(rows, value), "cpu_us": np.full(rows // 2, value)} if not units else
+        {"duration_us": np.full(rows, value)},
+        buckets=np.arange(rows) % 128 if units else None, failed=np.arange(rows) < min(errors, rows),
+    ),
+    st.sampled_from([0, 1, 2, 9, 300, 5000]), st.sampled_from([0, 1, 300, 5000]), durations, st.booleans(),
+)  # fmt: skip
+shares = st.sampled_from([None, 0.0, 1e-4, 0.5, 0.9999, 1.0])
+anything = st.lists(st.tuples(arms, arms, shares, st.booleans(), st.integers(0, 1)), max_size=14)
+
+
+def finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(anything, st.sampled_from(["request", "user"]), st.booleans())
+def test_whatever_comes_there_is_an_answer_without_nan(
+    windows: list[tuple[object, ...]], unit: str, absolute: bool
+) -> None:
+    slis = list(ALL)
+    if absolute:
+        slis = [
+            "{name: errors, type: error_ratio, max_increase: 20%}",
+            "{name: p50, type: latency_quantile, quantile: 0.5, max_increase: 20ms}",
+            "{name: mean, type: latency_mean, max_increase: 20ms}",
+            "{name: goals, type: resource_mean, field: cpu_us, max_decrease: 5%}",
+        ]
+    experiment = spec(
+        *slis, randomization=unit, steps=("{weight: 10%, duration: 20s}", "{weight: 50%, duration: 20s}")
+    )
+    trial = trials.start(experiment, "canary")
+    for i, (c, b, share, steady, step) in enumerate([(None, None, None, True, 0), *windows]):
+        if c is not None:
+            trial = trials.step(trial, pair(i, c, b, share, step, steady))  # pyright: ignore[reportArgumentType]  # drawn above
+        for applied in (None, 0):
+            answer = judge(
+                experiment, trial, Situation(i * 5_000_000 + 5_000_000, step, 2, True, applied, applied)
+            )  # pyright: ignore[reportArgumentType]
+            assert answer.reason
+            assert all(finite(x) for item in answer.evidence for x in asdict(item).values())
+            assert all(finite(x) for need in (answer.needed or {}).values() for x in asdict(need).values())
