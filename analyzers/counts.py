@@ -39,46 +39,54 @@ ABOVE = slice(0, BETS)
 BELOW = slice(BETS, 2 * BETS)
 """Bets that it is below."""
 _LOG_GRID: Floats = np.log(GRID)
-_LOG_BETS = math.log(BETS)
+_BETS: list[float] = GRID.tolist()
 
 
 def increments(
-    nc: float,
-    nb: float,
-    ec: float | Floats,
-    eb: float | Floats,
-    r0: float | Floats = 1.0,
-    d: float | Floats = 0.0,
+    nc: float, nb: float, ec: float | Floats, eb: float | Floats, r0: float | Floats = 1.0, d: float = 0.0
 ) -> Floats:
     """l(r) of one window, float64 (m, 16): one row per margin, one column per bet.
 
-    `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d`
-    margins; each of the last four is a number or float64 (m,).
+    `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d` the
+    margin; `ec`, `eb`, `r0` are numbers or float64 (m,).
     """
-    b = _control_factors(nc, nb, r0)
-    log_b = np.log(b)
-    rows = _column(ec) * (log_b + _LOG_GRID) + _column(eb) * log_b
-    return rows - _column(d) * (nc * (GRID * b - 1)) if np.any(d) else rows
+    log_a, log_b = log_factors(nc, nb, r0)
+    rows = (_column(ec) * log_a + _column(eb) * log_b).reshape(-1, 2 * BETS)
+    return rows - d * tilts(nc, nb, r0) if d else rows
 
 
-def log_factors(nc: float, nb: float, r0: float | Floats) -> tuple[Floats, Floats]:
-    """ln a and ln b, float64 (m, 16) each, for those who use one pair of exposures again and again."""
+def log_factors(nc: float, nb: float, r0: float | Floats = 1.0) -> tuple[Floats, Floats]:
+    """ln a and ln b, float64 (16,) or (m, 16) each."""
     log_b = np.log(_control_factors(nc, nb, r0))
     return log_b + _LOG_GRID, log_b
 
 
+def tilts(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
+    """-dl/dd, float64 (16,) or (m, 16): what one unit more of an absolute margin takes from each l(r)."""
+    return nc * (GRID * _control_factors(nc, nb, r0) - 1)
+
+
+def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slice) -> float:
+    """Expected l per request (of both arms) of the best bet where the arms fail at `p_c` and `p_b`.
+
+    `share` in (0, 1) is the candidate's. Plain arithmetic: eight numbers are too few for numpy's cost per call.
+    """
+    exposed, nb = r0 * share, 1 - share
+    best = -math.inf
+    for r in _BETS[bets]:
+        b = (exposed + nb) / (r * exposed + nb)
+        a = r * b
+        best = max(best, share * p_c * math.log(a) + nb * p_b * math.log(b) - d * share * (a - 1))
+    return best
+
+
 def _control_factors(nc: float, nb: float, r0: float | Floats) -> Floats:
-    exposed = np.atleast_2d(_column(r0)) * nc
+    exposed = _column(r0) * nc
     return (exposed + nb) / (GRID * exposed + nb)
 
 
 def _column(values: float | Floats) -> float | Floats:
     return values[:, None] if isinstance(values, np.ndarray) else values
-
-
-def tilts(nc: float, nb: float) -> Floats:
-    """-dl/dd at r0 = 1, float64 (16,): what one unit more of an absolute margin takes from each l(r)."""
-    return nc * (GRID * ((nc + nb) / (GRID * nc + nb)) - 1)
 
 
 def log_mean_exp(rows: Floats) -> Floats:

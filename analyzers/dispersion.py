@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,11 @@ Floats = npt.NDArray[np.float64]
 TIME_WINDOWS_MIN = 11
 """Windows before the scatter between windows is believed."""
 _BESSEL = UNIT_BUCKETS / (UNIT_BUCKETS - 1)
+
+
+def bucket_sums(buckets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Floats:
+    """Sum of the values (n,) in each unit bucket, float64 (128,); `buckets` int64 (n,)."""
+    return np.bincount(buckets, values, UNIT_BUCKETS).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

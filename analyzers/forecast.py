@@ -10,17 +10,11 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from analyzers.counts import ABOVE, BELOW, increments
+from analyzers.counts import ABOVE, BELOW, growth
 from analyzers.interval import root
 from analyzers.means import log_evidence
 
 NINE_IN_TEN = 14 / 6
-
-
-def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slice) -> float:
-    """Expected ln e per request (of both arms) of the best bet; `share` is the candidate's, 0 < share < 1."""
-    rows = increments(share, 1 - share, share * p_c, (1 - share) * p_b, r0, d)
-    return float(rows[0, bets].max())
 
 
 def safety_requests(

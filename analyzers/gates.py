@@ -35,8 +35,8 @@ COPIED_MIN = 10
 
 @dataclass(frozen=True, slots=True)
 class ArmQuality:
-    """Sums over one arm's windows; of the rows in the hash sample (`sampled`) how many are `distinct`, and how
-    many of these were `copied`.
+    """Sums over one arm's windows; of the rows in the hash sample (`sampled`) how many are `distinct`,
+    and how many of these were `copied`.
     """
 
     rows: int = 0

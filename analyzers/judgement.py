@@ -16,18 +16,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
-
-from schemas.spec import ExperimentSpec, SliSpec
+from typing import overload
 
 from analyzers import reasons
 from analyzers.counts import mean_of_logs
 from analyzers.sli import Reading
 from analyzers.slis import kinds
 from analyzers.trial import Trial
+from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import EVIDENCE_MAX, Action, Conclusion, Evidence, EvidenceStatus, Needed
-
-Value = TypeVar("Value", float, float | None)
 
 REQUESTS_MAX = 1e15
 """A forecast beyond this is no forecast."""
@@ -320,6 +317,12 @@ def e_value(log_e: float) -> float:
     return EVIDENCE_MAX if log_e >= _LOG_EVIDENCE_MAX else math.exp(log_e)
 
 
-def _six(value: Value) -> Value:
+@overload
+def _six(value: float) -> float: ...
+@overload
+def _six(value: None) -> None: ...
+@overload
+def _six(value: float | None) -> float | None: ...
+def _six(value: float | None) -> float | None:
     """Six significant digits: what a person reads, and no more than every machine's arithmetic agrees on."""
     return value if value is None else float(f"{value:.6g}")

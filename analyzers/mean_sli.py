@@ -11,11 +11,12 @@ from schemas.spec import SliSpec
 
 from analyzers import forecast
 from analyzers.arm import MeasureSum, PairWindow
+from analyzers.dispersion import bucket_sums
 from analyzers.histogram import BINS, midpoint, quarter_midpoint
 from analyzers.means import REQUESTS_MIN, Means, Sample, half_width
 from analyzers.piece import Piece, gather
 from analyzers.sli import Plan, Reading, current_share
-from schemas.delta import QUARTERS, UNIT_BUCKETS
+from schemas.delta import QUARTERS
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def start(sli: SliSpec, plan: Plan, measure: str) -> MeanState:
     sign = 1.0 if sli.max_increase or not sli.max_decrease else -1.0
     value = tolerance.value if tolerance else 0.0
     relative = tolerance is None or tolerance.kind == "relative"
-    means = Means.zero(1 + sign * value if relative else 1.0, plan.units)
+    means = Means(1 + sign * value if relative else 1.0, plan.units)
     return MeanState(measure, sign, relative, value, plan.alpha, plan.beta, means)
 
 
@@ -113,18 +114,17 @@ def _sample(measure: MeasureSum, cap: float, units: bool) -> Sample:
     sums = rows * np.minimum(_QUARTER_MIDPOINTS, cap)[joint % QUARTERS]
     return Sample(
         n, mean, squares,
-        np.bincount(bucket, rows, UNIT_BUCKETS).astype(np.float64), np.bincount(bucket, sums, UNIT_BUCKETS),
+        bucket_sums(bucket, rows), bucket_sums(bucket, sums),
     )  # fmt: skip
 
 
 def _quantile(control: MeasureSum, candidate: MeasureSum) -> float:
     """The pooled quantile that sets the next cap."""
     keys = np.concatenate((control.histogram.keys, candidate.histogram.keys))
+    counts = np.concatenate((control.histogram.counts, candidate.histogram.counts))
     low = int(keys.min())
-    pooled = np.cumsum(
-        np.bincount(keys - low, np.concatenate((control.histogram.counts, candidate.histogram.counts)))
-    )
-    return float(_MIDPOINTS[low + int(np.searchsorted(pooled, CAP_QUANTILE * pooled[-1]))])
+    pooled: Floats = np.cumsum(np.bincount(keys - low, counts), dtype=np.float64)
+    return float(_MIDPOINTS[low + int(np.searchsorted(pooled, CAP_QUANTILE * float(pooled[-1])))])
 
 
 def _needed(state: MeanState, information: float, baseline: float, log_safety: float) -> float | None:

@@ -14,8 +14,7 @@ looks both low and precise.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,7 @@ REQUESTS_MIN = 200
 """Candidate requests before the normal approximation is used."""
 BUCKETS_MIN = 32
 """Non-empty candidate buckets before the scatter between buckets is used."""
+_NO_BUCKETS: Floats = np.zeros(UNIT_BUCKETS)
 _BESSEL = UNIT_BUCKETS / (UNIT_BUCKETS - 1)
 CV2_FLOOR = (math.log(2) / 64) ** 2 / 12
 """Squared coefficient of variation within one bin of the histogram: even constant values are known no
@@ -68,30 +68,24 @@ class Means:
 
     ratio: float
     units: bool
-    s: float
-    h: float
-    h_mean_c: float
-    h_mean_b: float
-    squares_c: float
-    squares_b: float
-    free_c: float
-    free_b: float
-    h2_c: float
-    h2_b: float
-    last_u: float
-    drift: float
-    windows: int
-    n_c: float
-    n_b: float
-    difference: Floats
-    control: Floats
-    buckets: Floats
-
-    @classmethod
-    def zero(cls, ratio: float, units: bool) -> Self:
-        """Before the first window."""
-        empty = np.zeros(UNIT_BUCKETS)
-        return cls(ratio, units, *(0.0,) * 12, 0, 0.0, 0.0, empty, empty, empty)
+    s: float = 0.0
+    h: float = 0.0
+    h_mean_c: float = 0.0
+    h_mean_b: float = 0.0
+    squares_c: float = 0.0
+    squares_b: float = 0.0
+    free_c: float = 0.0
+    free_b: float = 0.0
+    h2_c: float = 0.0
+    h2_b: float = 0.0
+    last_u: float = 0.0
+    drift: float = 0.0
+    windows: int = 0
+    n_c: float = 0.0
+    n_b: float = 0.0
+    difference: Floats = field(default_factory=lambda: _NO_BUCKETS)
+    control: Floats = field(default_factory=lambda: _NO_BUCKETS)
+    buckets: Floats = field(default_factory=lambda: _NO_BUCKETS)
 
     def add(self, candidate: Sample, control: Sample, shift: float = 0.0) -> Means:
         """One window more; both arms have at least 2 values, control's mean is above 0.

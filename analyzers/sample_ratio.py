@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from analyzers.arm import PairWindow
 from analyzers.dispersion import ShareClumps
 
@@ -112,8 +114,8 @@ def traffic(pair: PairWindow) -> tuple[float, float]:
 def share_clumps(clumps: ShareClumps, pair: PairWindow, share: float) -> ShareClumps:
     """`clumps` with the window's requests per unit bucket, scaled as in `traffic`."""
     x, y = traffic(pair)
-    candidate = pair.candidate.unit_rows() * (x / max(pair.candidate.rows, 1))
-    control = pair.control.unit_rows() * (y / max(pair.control.rows, 1))
+    candidate = pair.candidate.unit_rows().astype(np.float64) * (x / max(pair.candidate.rows, 1))
+    control = pair.control.unit_rows().astype(np.float64) * (y / max(pair.control.rows, 1))
     return clumps.add(candidate, control, share)
 
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from schemas import __version__
-from schemas.errors import InfrastructureError, UserError
+from schemas.errors import DavyError, InfrastructureError, UserError
+from schemas.located import Errors
 
-EXIT_OK, EXIT_USER, EXIT_UNKNOWN, EXIT_INFRASTRUCTURE = 0, 2, 3, 4
 DEBUG = "--debug"
 
 app = typer.Typer(
@@ -35,14 +35,14 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     try:
         app(args=arguments, prog_name="davy", standalone_mode=True)
-    except (UserError, InfrastructureError) as error:
+    except DavyError as error:
         if debug:
             raise
-        print(f"davy: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER if isinstance(error, UserError) else EXIT_INFRASTRUCTURE)
+        print(error if isinstance(error, Errors) else f"davy: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
-        sys.exit(EXIT_OK)
+        sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -53,7 +53,7 @@ def main() -> None:
             "run the command again with --debug and report what it shows",
             file=sys.stderr,
         )
-        sys.exit(EXIT_INFRASTRUCTURE)
+        sys.exit(InfrastructureError.exit_code)
 
 
 def _version(show: bool) -> None:

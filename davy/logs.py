@@ -1,15 +1,23 @@
-"""One JSON line per event, on stderr: stdout belongs to a command's answer."""
+"""One JSON line per event, on stderr (or in a file): stdout belongs to a command's answer."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import structlog
 
 
-def configure(role: str, level: int = logging.INFO) -> None:
-    """Every line carries its time (UTC), its level and the role it comes from; other libraries' warnings come the same way."""
+def configure(role: str, path: Path | None = None) -> None:
+    """Every line carries its time (UTC), its level and the role it comes from; other libraries' warnings come the same way.
+
+    With a `path` the lines go to that file: a terminal that shows a view has no room for them.
+    """
+    sink = sys.stderr
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sink = path.open("a", encoding="utf-8", buffering=1)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -17,12 +25,12 @@ def configure(role: str, level: int = logging.INFO) -> None:
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sink),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[

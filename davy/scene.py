@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from schemas.codec import iso
 from schemas.decision import Decision
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Verdict
@@ -26,6 +27,10 @@ class Action:
     time_us: int
     tone: str
     text: str
+
+    def line(self) -> str:
+        """For where there is no view."""
+        return f"{iso(self.time_us)[11:19]}  {self.text}"
 
 
 @dataclass(slots=True)

@@ -32,7 +32,6 @@ PAUSE_MAX_S = 8.0
 STOP_TIMEOUT_S = 8.0
 """How long children may take to stop before they are killed."""
 WATCH_S = 0.2
-EXIT_USER = 2
 PARENT_VARIABLE = "DAVY_PARENT"
 _PR_SET_PDEATHSIG = 1
 
@@ -123,7 +122,7 @@ class Supervisor:
         """Plan the next start, or give up."""
         child.process = None
         where = f": {last_line(child.log_path)}" if child.log_path else ""
-        if code == EXIT_USER:
+        if code == UserError.exit_code:
             raise UserError(f"the {child.name} process refuses its configuration{where}")
         child.starts = [start for start in child.starts if now - start < RESTARTS_SPAN_S]
         if len(child.starts) > RESTARTS_MAX:

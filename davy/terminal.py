@@ -17,7 +17,7 @@ from rich.text import Text
 
 from davy.scene import Action, Scene
 from schemas.codec import iso
-from schemas.spec import SliSpec, Tolerance
+from schemas.spec import SliSpec
 from schemas.verdict import Evidence, Verdict
 from schemas.window import WindowSummary
 
@@ -161,13 +161,12 @@ def _evidence(scene: Scene, candidate: str, width: int) -> RenderableType:
 def _evidence_row(scene: Scene, item: Evidence, width: int) -> list[tuple[str, Text]]:
     """Cells of one SLI, each under its heading."""
     sli = next(sli for sli in scene.spec.slis if sli.name == item.sli)
-    tolerance = sli.max_increase or sli.max_decrease
     row = [("", Text(item.sli, "bold" if item.status != "SHADOW" else "dim"))]
     if width >= MEDIUM:
         row += [("control", _right(level(sli, item.baseline))), (item.variant, _right(level(sli, item.candidate)))]
     row.append(("difference", _right(change(sli, item.effect))))
     if width >= WIDE:
-        limit = change(sli, tolerance.value if sli.max_increase else -tolerance.value) if tolerance else ""
+        limit = change(sli, -sli.tolerance.value if sli.type == "throughput" else sli.tolerance.value)
         sure = f"{100 * (1 - scene.spec.policy.alpha):.4g} % sure"
         row += [(sure, _right(f"{change(sli, item.lower)} … {change(sli, item.upper)}", "dim")), ("allowed", _right(limit))]
     if width >= VERY_WIDE:
@@ -240,8 +239,7 @@ def change(sli: SliSpec, value: float | None) -> str:
     """A difference in the tolerance's own unit."""
     if value is None:
         return "?"
-    tolerance: Tolerance | None = sli.max_increase or sli.max_decrease
-    if tolerance is None or tolerance.kind == "relative":
+    if sli.tolerance.kind == "relative":
         return f"{100 * value:+.3g} %"
     if sli.type == "error_ratio":
         return f"{100 * value:+.3g} pp"

@@ -74,7 +74,7 @@ class Scenario:
 
 @cache
 def _spec(scenario: Scenario) -> ExperimentSpec:
-    return load_specs(scenario.spec_text)[0]
+    return load_specs(scenario.spec_text, path=f"{scenario.name}.yaml")[0]
 
 
 def names() -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from schemas.spec import SliSpec
 
 from analyzers import forecast
 from analyzers.arm import PairWindow
-from analyzers.counts import ABOVE, BELOW, Counts, increments, tilts
+from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, tilts
 from analyzers.dispersion import Clumps
 from analyzers.interval import RATIOS, of_differences, of_ratios
 from analyzers.sli import Plan, Reading, Starts, current_share, error_buckets, scored
+from schemas.spec import SliSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,8 @@ class ErrorRatio:
         if state.relative:
             rows, tilt = increments(nc, nb, ec, eb, np.append(state.r0, RATIOS)), None
         else:
-            rows, tilt = increments(nc, nb, ec, eb, 1.0, state.d), tilts(nc, nb)
+            tilt = tilts(nc, nb)
+            rows = increments(nc, nb, ec, eb) - state.d * tilt
         starts = state.starts.at(pair.start_us)
         units = (error_buckets(pair.candidate), error_buckets(pair.control)) if state.units else None
         return State(
@@ -100,7 +101,7 @@ class ErrorRatio:
     def _needed(self, state: State, log_safety: float, phi: float) -> float | None:
         """Section 6, at control's rate (one error is lent where there was none yet)."""
         p = min(max(state.clumps.matched_b, 0.5) / max(state.clumps.matched, 1.0), 1.0)
-        rate = forecast.growth(state.share, p, p, state.r0, state.d, BELOW)
+        rate = growth(state.share, p, p, state.r0, state.d, BELOW)
         return phi * forecast.missing(log_safety, state.beta) / rate if rate > 0 else None
 
 

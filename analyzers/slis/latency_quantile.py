@@ -21,17 +21,17 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from schemas.spec import SliSpec, Tolerance
 
 from analyzers import forecast
 from analyzers.arm import DURATION, MeasureSum, PairWindow, SparseCounts
-from analyzers.counts import BELOW, Counts, increments
-from analyzers.dispersion import Buckets, Clumps
+from analyzers.counts import BELOW, Counts, growth, increments
+from analyzers.dispersion import Buckets, Clumps, bucket_sums
 from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, bin_of, lower_edge, midpoint
 from analyzers.interval import Interval, between
 from analyzers.piece import Piece, gather
 from analyzers.sli import Plan, Reading, Starts, current_share, show_duration
-from schemas.delta import QUARTERS, UNIT_BUCKETS
+from schemas.delta import QUARTERS
+from schemas.spec import SliSpec, Tolerance
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ SLOW_MIN = 5.0
 _HALF = (3, 6, 10, 16, 24, 36, 54, 80, 128, 200)
 SHIFTS: Ints = np.array([*(-s for s in reversed(_HALF)), 0, *_HALF], np.int64)
 """Margins of the interval in bins: from 1/8.7 to 8.7 times."""
-_LOG_RATIOS: Floats = SHIFTS * (math.log(2) / BINS_PER_OCTAVE)
+_LOG_RATIOS: Floats = SHIFTS.astype(np.float64) * (math.log(2) / BINS_PER_OCTAVE)
 MARGINS = 2 + len(SHIFTS)
 _MIDPOINTS: Floats = midpoint(np.arange(BINS))
 _HARM, _SAFETY = 0, 1
@@ -239,9 +239,7 @@ def _slow_buckets(measure: MeasureSum, edge: int) -> Buckets:
     keys, counts = measure.joint.keys, measure.joint.counts
     bucket = keys // QUARTERS
     slow = counts * (keys % QUARTERS >= quarter)
-    return Buckets(
-        np.bincount(bucket, counts, UNIT_BUCKETS), np.bincount(bucket, slow, UNIT_BUCKETS)
-    )  # fmt: skip
+    return Buckets(bucket_sums(bucket, counts), bucket_sums(bucket, slow))
 
 
 def _interval(counts: Counts, phi: float, alpha: float) -> Interval:
@@ -254,5 +252,5 @@ def _needed(state: State, log_safety: float, phi: float) -> float | None:
     """Section 6 with the rates that an equal candidate would show."""
     slow = state.slow_b / state.n_baseline
     equal = state.slow_b_shifted / state.n_baseline
-    rate = forecast.growth(state.share, equal, slow, 1.0, 0.0, BELOW)
+    rate = growth(state.share, equal, slow, 1.0, 0.0, BELOW)
     return phi * forecast.missing(log_safety, state.beta) / rate if rate > 0 else None

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from schemas.spec import ExperimentSpec, SliSpec, load_specs
 
 from analyzers.arm import EMPTY, ArmWindow, MeasureSum, PairWindow, SparseCounts
 from analyzers.histogram import bin_of, quarter_octave
 from schemas.delta import QUARTERS
+from schemas.spec import ExperimentSpec, SliSpec, load_specs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -39,7 +39,8 @@ def spec(
     lines = "".join(f"  - {sli}\n" for sli in slis or (ERRORS,))
     text = (
         "apiVersion: davy/v1\nkind: Experiment\nid: e\nhypothesis: h\nowner: o\nservice: s\nenvironment: p\n"
-        f"mode: {mode}\nvariants:\n  control: {{version: '1'}}\n{arms}randomization: {randomization}\nslis:\n{lines}"
+        f"mode: {mode}\nvariants:\n  control: {{version: '1'}}\n{arms}"
+        f"randomization: {randomization}\nslis:\n{lines}"
         f"policy: {policy}\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
     )
     return load_specs(text)[0]
@@ -65,7 +66,7 @@ def measure(values: Floats, buckets: Ints | None = None) -> MeasureSum:
 
 def arm(
     rows: int, errors: int = 0, *, measures: Mapping[str, Floats] | None = None, buckets: Ints | None = None,
-    failed: npt.NDArray[np.bool_] | None = None, late: int = 0, quarantined: int = 0, with_unit: int | None = None,
+    failed: npt.NDArray[np.bool_] | None = None, late: int = 0, quarantined: int = 0,
     row_sample: SparseCounts | None = None,
 ) -> ArmWindow:  # fmt: skip
     """One arm's window; `buckets` and `failed` (n,) belong to the rows of `measures`."""
@@ -74,8 +75,9 @@ def arm(
     error_buckets = SparseCounts() if buckets is None or failed is None else sparse(buckets[failed])
     weight = ONE if rows else 0
     return ArmWindow(
-        rows, errors, late, quarantined, (rows if buckets is not None else 0) if with_unit is None else with_unit,
-        rows * weight, errors * weight, weight, weight, 0, error_buckets, SparseCounts(), row_sample or SparseCounts(),
+        rows, errors, late, quarantined, 0 if buckets is None else rows,
+        rows * weight, errors * weight, weight, weight, 0,
+        error_buckets, SparseCounts(), row_sample or SparseCounts(),
         {name: measure(values, buckets) for name, values in (measures or {}).items()},
     )  # fmt: skip
 

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import logsumexp
-from scipy.stats import binom
 
 from analyzers.counts import (
     ABOVE,
@@ -21,6 +19,7 @@ from analyzers.counts import (
     mean_of_logs,
     tilts,
 )  # fmt: skip
+from tests.analyzers.oracles import binomial_chances, log_sum_exp
 
 Window = tuple[int, int, int, int]
 numbers = st.integers(1, 5000)
@@ -69,7 +68,7 @@ def test_expectation_is_at_most_one_on_the_border(r0: float, d: float, p_b: floa
     nc, nb = 12, 30
     p_c = r0 * p_b + d
     ec, eb = np.arange(nc + 1.0), np.arange(nb + 1.0)
-    chance = binom.pmf(ec, nc, p_c)[:, None] * binom.pmf(eb, nb, p_b)[None, :]
+    chance = binomial_chances(ec, nc, p_c)[:, None] * binomial_chances(eb, nb, p_b)[None, :]
     every = increments(nc, nb, np.repeat(ec, nb + 1), np.tile(eb, nc + 1), r0, d).reshape(nc + 1, nb + 1, 16)
     assert ((chance[:, :, None] * np.exp(every)).sum(axis=(0, 1)) <= 1 + 1e-12).all()
 
@@ -96,7 +95,7 @@ def test_log_e_is_the_mixture(items: list[Window], phi: float) -> None:
     counts = build(items, 0)
     total = np.sum([plain(*item, 1.0, 0.001) for item in items], axis=0)
     for bets, part in ((ABOVE, total[:8]), (BELOW, total[8:])):
-        expected = float(logsumexp(part / phi)) - math.log(8)
+        expected = log_sum_exp(part / phi) - math.log(8)
         assert counts.log_e(bets, phi) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert counts.log_harm(phi) == counts.log_e(ABOVE, phi)
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from analyzers.dispersion import TIME_WINDOWS_MIN, Buckets, Clumps, ShareClumps
+from analyzers.dispersion import TIME_WINDOWS_MIN, Buckets, Clumps, ShareClumps, bucket_sums
 
 B = 128
 
@@ -21,7 +21,7 @@ def windows(seed: int, count: int, clump: int = 1) -> list[tuple[Buckets, Bucket
         for mean in (4, 30):
             requests = rng.poisson(mean, B).astype(np.float64)
             sufferers = rng.binomial(int(requests.sum()), 0.02 / clump)
-            events = np.bincount(rng.integers(0, B, sufferers), minlength=B) * float(clump)
+            events = bucket_sums(rng.integers(0, B, sufferers), np.full(sufferers, clump))
             arms.append(Buckets(requests, events))
         out.append((arms[0], arms[1]))
     return out

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyzers import forecast
-from analyzers.counts import ABOVE, BELOW, increments
+from analyzers.counts import ABOVE, BELOW, growth, increments
 from analyzers.means import log_evidence
 
 
@@ -56,8 +56,8 @@ def test_hopeless_questions_have_no_forecast() -> None:
 
 
 def test_growth_is_positive_beyond_the_limit_only() -> None:
-    assert forecast.growth(0.5, 0.02, 0.01, 1.0, 0.0, ABOVE) > 0
-    assert forecast.growth(0.5, 0.01, 0.01, 1.0, 0.0, ABOVE) < 0
+    assert growth(0.5, 0.02, 0.01, 1.0, 0.0, ABOVE) > 0
+    assert growth(0.5, 0.01, 0.01, 1.0, 0.0, ABOVE) < 0
 
 
 def test_means_need_information() -> None:

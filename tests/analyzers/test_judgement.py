@@ -6,11 +6,11 @@ import math
 from dataclasses import replace
 
 import pytest
-from schemas.spec import ExperimentSpec
 
 from analyzers import trial as trials
 from analyzers.judgement import Judgement, Situation, e_value, judge
 from analyzers.trial import Trial
+from schemas.spec import ExperimentSpec
 from tests.analyzers.builders import ERRORS, TRAFFIC, arm, pair, spec
 
 MINUTE = 60_000_000

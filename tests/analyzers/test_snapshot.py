@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -18,19 +18,24 @@ from analyzers.judgement import Situation, judge
 from analyzers.trial import Trial
 from tests.analyzers.builders import ALL, Traffic, spec
 
+Array = np.ndarray[Any, np.dtype[Any]]
+T = TypeVar("T")
+
 
 def same(a: Any, b: Any) -> bool:
     """Equal bit for bit, dtypes included."""
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        x, y = cast("Array", a), cast("Array", b)
+        return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
     if is_dataclass(a):
         return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
     if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(same, a, b))
+        x, y = cast("tuple[Any, ...]", a), cast("tuple[Any, ...]", b)
+        return len(x) == len(y) and all(map(same, x, y))
     return type(a) is type(b) and a == b
 
 
-def through_json(state: Any) -> Any:
+def through_json(state: T) -> T:
     return snapshot.load(type(state), json.loads(json.dumps(snapshot.dump(state), allow_nan=False)))
 
 

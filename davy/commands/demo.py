@@ -1,0 +1,166 @@
+"""`davy demo`: the whole of Davy on this machine, nothing installed beside the package.
+
+The parent owns the broker, the clock's origin, the configuration and the view; every role and the simulator are processes
+of their own under its supervisor, the same that run in service.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from davy import logs
+from davy.commands import apply, replay
+from davy.commands.run import ROLES, children, load, stop_on_signals
+from davy.demo_dir import CONFIG, demo_dir
+from davy.demo_show import JsonLines, Lines, Show, Terminal
+from davy.follow import Follower
+from davy.scene import Scene
+from davy.supervisor import Child, Supervisor, last_line
+from schemas.config import Config
+from schemas.errors import InfrastructureError, UserError
+from schemas.verdict import Verdict
+from streams import scenario as scenarios
+from streams.clock import Clock
+from streams.embedded import EmbeddedBroker
+from streams.scenario import Scenario
+from streams.topics import ensure_topics
+
+HOST = "127.0.0.1"
+READY_TIMEOUT_S = 40.0
+"""How long the console may take until it answers: all roles import their libraries at the same time then."""
+POLL_S = 0.2
+SPEED_MAX = 50.0
+"""Beyond that the 30 s that a verdict lives pass before a rollout can obey it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """As on the command line; `speed` None is the scenario's own."""
+
+    scenario: str
+    duration: float
+    speed: float | None
+    port: int
+    data_dir: Path
+    config: Path | None
+    as_json: bool
+    no_browser: bool
+
+
+def demo(options: Options) -> int:
+    """Run the demo to its end; returns the exit code."""
+    scenario = scenarios.load(options.scenario)
+    speed = scenario.speed if options.speed is None else options.speed
+    if not 0 < speed <= SPEED_MAX:
+        raise UserError(f"--speed {speed:g}: must be above 0 and at most {SPEED_MAX:g}")
+    if options.duration < 0:
+        raise UserError(f"--duration {options.duration:g}: must be 0 (until Ctrl-C) or more seconds")
+    deadline = time.monotonic() + options.duration if options.duration else None
+    port = free_port(options.port)
+    stop = stop_on_signals()
+    with ExitStack() as stack:
+        data_dir = stack.enter_context(demo_dir(options.data_dir))
+        logs.configure("demo", data_dir / "logs" / "demo.log")
+        broker = stack.enter_context(EmbeddedBroker())
+        path = write_config(data_dir, broker.bootstrap, port, speed, options.config)
+        config = load(path, None)
+        ensure_topics(config)
+        supervisor = stack.enter_context(Supervisor(processes(scenario, path, data_dir / "logs")))
+        wait_for_console(port, supervisor, stop)
+        scene = _scene(scenario, config, f"http://{HOST}:{port}")
+        if options.as_json:
+            show: Show = JsonLines(scene.address, broker.bootstrap, data_dir)
+        else:
+            show = Terminal(scene, not options.no_browser) if sys.stdout.isatty() else Lines(scene)
+        stack.enter_context(show)
+        apply.send(config, [apply.applied(scenario.spec, Clock.of(config).now_us(), "davy demo", scenario.summary)])
+        last = _follow(config, supervisor, scene, show, stop, deadline)
+    return replay.exit_code(last.values())
+
+
+def free_port(port: int) -> int:
+    """The port, or a free one for 0; raises `UserError` where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no such port"
+            raise UserError(f"port {port} cannot be used ({reason}): name another with --port, or 0 for a free one") from error
+        return int(probe.getsockname()[1])
+
+
+def write_config(data_dir: Path, bootstrap: str, port: int, speed: float, base: Path | None) -> Path:
+    """The configuration that all processes of the demo read: `base`, with what is the demo's own in its place."""
+    yaml = YAML(typ="safe")
+    document: dict[str, Any] = yaml.load(base.read_text("utf-8")) or {} if base is not None else {}
+    document |= {
+        "kafka": {"bootstrap.servers": bootstrap},
+        "embedded": True,
+        "data_dir": str(data_dir),
+        "traffic_dir": str(data_dir / "traffic"),
+        "http": {"host": HOST, "port": port},
+        "clock": {"speed": speed, "origin_us": time.time_ns() // 1000},
+    }
+    path = data_dir / CONFIG
+    with path.open("w", encoding="utf-8") as file:
+        file.write("# Written by `davy demo`, for its processes and for `davy query` and `davy explain` afterwards.\n")
+        yaml.dump(document, file)
+    return path
+
+
+def processes(scenario: Scenario, config: Path, log_dir: Path) -> list[Child]:
+    """All roles, and the traffic."""
+    simulate = [sys.executable, "-m", "davy", "simulate", scenario.name, "--out", "kafka", "--config", str(config)]
+    return [*children(list(ROLES), config, log_dir), Child("simulator", simulate, log_dir / "simulator.log")]
+
+
+def wait_for_console(port: int, supervisor: Supervisor, stop: threading.Event) -> None:
+    """Until the console answers or `stop` is set; raises `InfrastructureError` where it never does."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not stop.wait(POLL_S):
+        supervisor.watch()
+        with socket.socket() as probe:
+            probe.settimeout(POLL_S)
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        if time.monotonic() > deadline:
+            web = next(child for child in supervisor.children if child.name == "web")
+            raise InfrastructureError(
+                f"the console did not answer within {READY_TIMEOUT_S:.0f} s: {last_line(web.log_path)}"
+            )
+
+
+def _scene(scenario: Scenario, config: Config, address: str) -> Scene:
+    clock = Clock.of(config)
+    now_us = clock.now_us()
+    return Scene(scenario.spec, f"{scenario.name}: {scenario.summary}", address, clock.speed, now_us, now_us)
+
+
+def _follow(
+    config: Config, supervisor: Supervisor, scene: Scene, show: Show, stop: threading.Event, deadline: float | None
+) -> dict[tuple[str, str], Verdict]:
+    """Show what comes until the demo is over; the last verdict of each rollout."""
+    clock, follower = Clock.of(config), Follower(config)
+    last: dict[tuple[str, str], Verdict] = {}
+    try:
+        while not stop.is_set() and (deadline is None or time.monotonic() < deadline):
+            for record in follower.poll(POLL_S):
+                if isinstance(record, Verdict) and record.phase == "rollout":
+                    last[record.experiment_id, record.variant] = record
+                show.take(record)
+            supervisor.watch()
+            scene.lag, scene.dead, scene.restarts = follower.lag, follower.dead, supervisor.restarts
+            show.tick(clock.now_us())
+    finally:
+        follower.close()
+    return last

@@ -1,0 +1,87 @@
+"""Follow Davy's topics from their beginning: records as they come, and how far the judge is behind.
+
+Partitions are assigned, not subscribed: a group's rebalance costs seconds, and nothing is committed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka import Message, TopicPartition
+
+from schemas.codec import Malformed, UnknownSchema
+from schemas.config import Config
+from schemas.decision import Decision
+from schemas.delta import Progress, decode_delta
+from schemas.verdict import Verdict
+from schemas.window import WindowSummary
+from streams import kafka
+
+BATCH_MAX = 500
+READERS: dict[str, type[Verdict | WindowSummary | Decision]] = {
+    "verdicts": Verdict,
+    "windows": WindowSummary,
+    "decisions": Decision,
+}
+"""Topics whose records are handed out, by their name without the prefix."""
+
+
+class Follower:
+    """Reads verdicts, windows and decisions; keeps count of progress from the deltas."""
+
+    def __init__(self, config: Config) -> None:
+        self._readers = {config.topic(name): record for name, record in READERS.items()}
+        self._deltas = config.topic("deltas")
+        self._events = config.topic("events")
+        self._consumer = kafka.consumer(config, f"{config.prefix}follow")
+        topics = [*self._readers, self._deltas]
+        self._consumer.assign([TopicPartition(t, p, 0) for t in topics for p in kafka.partitions(config, t)])
+        self._seen: set[str] = set()
+        self._ends: dict[tuple[str, int], int] = {}
+        self._dead: dict[tuple[str, int, int], int] = {}
+        self._judged: dict[str, int] = {}
+
+    def poll(self, timeout_s: float) -> Iterator[Verdict | WindowSummary | Decision]:
+        """What came within the timeout; a verdict that is repeated comes once."""
+        for message in self._consumer.consume(BATCH_MAX, timeout_s):
+            value = message.value()
+            if message.error() is not None or value is None:
+                continue
+            try:
+                record = self._record(message, value)
+            except (Malformed, UnknownSchema):
+                continue  # not ours: the sink tells about it
+            if isinstance(record, Verdict):
+                if record.verdict_id in self._seen:
+                    continue
+                self._seen.add(record.verdict_id)
+                self._judged |= record.offsets
+            if record is not None:
+                yield record
+
+    def _record(self, message: Message, value: bytes) -> Verdict | WindowSummary | Decision | None:
+        topic = message.topic() or ""
+        if topic in self._readers:
+            return self._readers[topic].decode(value)
+        delta = decode_delta(value)
+        if isinstance(delta, Progress):
+            place = (delta.topic_id, delta.partition)
+            self._ends[place] = max(self._ends.get(place, 0), delta.high_watermark)
+            block = (*place, delta.block)
+            self._dead[block] = max(self._dead.get(block, 0), delta.dead)
+        return None
+
+    @property
+    def lag(self) -> int:
+        """Events that ingest knows of and no verdict has seen; -1 before both were heard of."""
+        judged = [offset for place, offset in self._judged.items() if place.rpartition("/")[0] == self._events]
+        return max(0, sum(self._ends.values()) - sum(judged)) if judged and self._ends else -1
+
+    @property
+    def dead(self) -> int:
+        """Dead letters so far."""
+        return sum(self._dead.values())
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
