@@ -1,4 +1,5 @@
-"""The command line: names, options and exit codes. Each command imports what it needs when it runs, so that help is instant."""
+"""The command line: names, options and exit codes. Each command imports what it needs when it runs, so that
+help is instant."""
 
 from __future__ import annotations
 
@@ -15,16 +16,24 @@ from schemas.located import Errors
 DEBUG = "--debug"
 
 app = typer.Typer(
-    name="davy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="davy",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Judge canary releases from live request events.",
     epilog="Any command takes --debug, which shows a traceback where there would be a sentence.",
-)  # fmt: skip
+)
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Configuration (default ./davy.yaml where there is one).")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration (default ./davy.yaml where there is one)."),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option("--dir", metavar="DIR", help="Where Davy keeps its data (default .davy, or the configuration's).")
+    Path | None,
+    typer.Option(
+        "--dir", metavar="DIR", help="Where Davy keeps its data (default .davy, or the configuration's)."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output, nothing else on stdout.")]
 
@@ -63,7 +72,9 @@ def _version(show: bool) -> None:
 
 
 @app.callback()
-def root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
     """Options of `davy` itself."""
 
 
@@ -74,10 +85,16 @@ def _example(*lines: str) -> str:
 @app.command(epilog=_example("davy demo --scenario healthy"))
 def demo(
     scenario: Annotated[str, typer.Option(help="Which traffic: see `davy simulate --help`.")] = "errors",
-    duration: Annotated[float, typer.Option(metavar="SECONDS", help="Ends by itself after that; 0: on Ctrl-C.")] = 120.0,
-    speed: Annotated[float | None, typer.Option(help="Seconds of event time in a second (default: the scenario's).")] = None,
+    duration: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Ends by itself after that; 0: on Ctrl-C.")
+    ] = 120.0,
+    speed: Annotated[
+        float | None, typer.Option(help="Seconds of event time in a second (default: the scenario's).")
+    ] = None,
     port: Annotated[int, typer.Option(help="Of the dashboard; 0 picks a free one.")] = 7070,
-    data_dir: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its data.")] = Path(".davy"),
+    data_dir: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its data.")
+    ] = Path(".davy"),
     config: ConfigFile = None,
     as_json: Json = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the dashboard.")] = False,
@@ -94,21 +111,26 @@ def demo(
 
 @app.command(epilog=_example("davy run", "davy run ingest judge --config davy.yaml"))
 def run(
-    roles: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]...", help="ingest, judge, rollout, sink, web; none: all.")] = None,
+    roles: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ROLE]...", help="ingest, judge, rollout, sink, web; none: all."),
+    ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run the service on the configured Kafka and ClickHouse."""
     from davy.commands import run as command
 
-    command.run(roles or [], command.load(config, data_dir), config, data_dir)
+    command.run(roles or [], config, data_dir)
 
 
 @app.command(epilog=_example("davy replay checkout.yaml events.ndjson --json"))
 def replay(
     spec: Annotated[Path, typer.Argument(help="A spec file, or a folder of them.")],
     events: Annotated[list[Path], typer.Argument(help=".avro, .ndjson or .parquet files.")],
-    decisions: Annotated[Path | None, typer.Option(help="A recorded ledger: the shifts of traffic as they were.")] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="A recorded ledger: the shifts of traffic as they were.")
+    ] = None,
     speed: Annotated[str, typer.Option(help="Only `max`: as fast as this machine can.")] = "max",
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -129,9 +151,15 @@ def replay(
 @app.command(epilog=_example("davy simulate errors --events 100000 --seed 7 --out events.avro"))
 def simulate(
     scenario: Annotated[str, typer.Argument(help="healthy, errors, latency, no-traffic, mismatch or blip.")],
-    out: Annotated[str, typer.Option(metavar="FILE|kafka", help="An .avro, .ndjson or .parquet file, or kafka.")] = "kafka",
-    events: Annotated[int | None, typer.Option(help="How many (default: the steps' worth, to Kafka until Ctrl-C).")] = None,
-    rate: Annotated[float | None, typer.Option(help="Events per second of event time (default: the scenario's).")] = None,
+    out: Annotated[
+        str, typer.Option(metavar="FILE|kafka", help="An .avro, .ndjson or .parquet file, or kafka.")
+    ] = "kafka",
+    events: Annotated[
+        int | None, typer.Option(help="How many (default: the steps' worth, to Kafka until Ctrl-C).")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Events per second of event time (default: the scenario's).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 0,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -201,7 +229,9 @@ def explain(
     raise typer.Exit(command(subject, load(config, data_dir)))
 
 
-@app.command(epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'"))
+@app.command(
+    epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'")
+)
 def query(
     sql: Annotated[str, typer.Argument()],
     config: ConfigFile = None,
@@ -218,7 +248,9 @@ def query(
 @app.command(epilog=_example("davy bench --events 2000000", "davy bench --brokers localhost:9092 --json"))
 def bench(
     events: Annotated[int | None, typer.Option(help="How many to measure with.")] = None,
-    brokers: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="A Kafka (default: the embedded broker).")] = None,
+    brokers: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Kafka (default: the embedded broker).")
+    ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,

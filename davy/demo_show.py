@@ -1,4 +1,5 @@
-"""How the demo shows what it reads: JSON lines for programs, a live view for a terminal, plain lines for a pipe."""
+"""How the demo shows what it reads: JSON lines for programs, a live view for a terminal, plain lines for a
+pipe."""
 
 from __future__ import annotations
 
@@ -8,8 +9,7 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -31,7 +31,7 @@ class Show(Protocol):
         """Begin."""
         ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """End."""
         ...
 
@@ -59,8 +59,13 @@ class JsonLines:
 
     def take(self, record: Verdict | WindowSummary | Decision) -> None:
         """Print it."""
-        kind = {WindowSummary: "window", Decision: "decision"}.get(type(record))
-        _print(record.to_json() if kind is None else {"kind": kind, **record.to_json()})
+        match record:
+            case Verdict():
+                _print(record.to_json())
+            case WindowSummary():
+                _print({"kind": "window", **record.to_json()})
+            case Decision():
+                _print({"kind": "decision", **record.to_json()})
 
     def tick(self, now_us: int) -> None:
         """Nothing to say."""
@@ -77,7 +82,9 @@ class Terminal:
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
-        if self._browser and (sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ):
+        if self._browser and (
+            sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+        ):
             webbrowser.open(self.scene.address)  # without a display it would open a browser in this terminal
         self._live.start()
         return self
@@ -126,5 +133,5 @@ class Lines:
         self.scene.now_us = now_us
 
 
-def _print(line: dict[str, object]) -> None:
+def _print(line: dict[str, Any]) -> None:
     print(json.dumps(line, allow_nan=False), flush=True)

@@ -10,7 +10,8 @@ import structlog
 
 
 def configure(role: str, path: Path | None = None) -> None:
-    """Every line carries its time (UTC), its level and the role it comes from; other libraries' warnings come the same way.
+    """Every line carries its time (UTC), its level and the role it comes from; other libraries' warnings come
+    the same way.
 
     With a `path` the lines go to that file: a terminal that shows a view has no room for them.
     """

@@ -1,9 +1,9 @@
 """One process per role: started, watched, started again, stopped together.
 
-A child that ends unasked is started again after a pause that doubles; one that does so too often ends the whole, and so
-does a configuration that it refuses (exit code 2: another start would not help). Children are in process groups of their
-own, so that Ctrl-C reaches only their supervisor, which stops them in order; they end with it even if it is killed
-(`die_with_parent`).
+A child that ends unasked is started again after a pause that doubles; one that does so too often ends the
+whole, and so does a configuration that it refuses (exit code 2: another start would not help). Children are
+in process groups of their own, so that Ctrl-C reaches only their supervisor, which stops them in order; they
+end with it even if it is killed (`die_with_parent`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import structlog
 
@@ -60,12 +60,11 @@ class Child:
 class Supervisor:
     """Children that live and end together."""
 
-    def __init__(self, children: Sequence[Child], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, children: Sequence[Child]) -> None:
         self.children = list(children)
         self.restarts = 0
-        self._environment = dict(environment or {})
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         for child in self.children:
             self._start(child)
         return self
@@ -92,7 +91,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all children, the last started first; returns when they are gone."""
-        running = [child.process for child in reversed(self.children) if child.process is not None and child.running]
+        running = [
+            child.process for child in reversed(self.children) if child.process is not None and child.running
+        ]
         for process in running:
             process.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -110,9 +111,13 @@ class Supervisor:
             output = child.log_path.open("ab")
         try:
             child.process = subprocess.Popen(
-                child.command, stdin=subprocess.DEVNULL, stdout=output or sys.stderr, stderr=output or sys.stderr,
-                process_group=0, env=os.environ | self._environment | {PARENT_VARIABLE: str(os.getpid())},
-            )  # fmt: skip
+                child.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output or sys.stderr,
+                stderr=output or sys.stderr,
+                process_group=0,
+                env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
+            )
         finally:
             if output is not None:
                 output.close()
@@ -145,7 +150,8 @@ def last_line(path: Path | None, end_bytes: int = 4096) -> str:
 
 
 def die_with_parent() -> None:
-    """Called by a child: be told to stop when the supervisor is gone, even if it was killed. Linux only, else nothing."""
+    """Called by a child: be told to stop when the supervisor is gone, even if it was killed. Linux only, else
+    nothing."""
     parent = os.environ.get(PARENT_VARIABLE)
     if parent is None:
         return

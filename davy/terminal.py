@@ -66,19 +66,30 @@ def _head(scene: Scene, wide: bool) -> RenderableType:
     grid.add_column(justify="right")
     elapsed = max(0, scene.now_us - scene.begin_us) / 1e6
     clock = f"{iso(scene.now_us)[11:19]}  ×{scene.speed:g}  {elapsed:.0f} s of traffic"
-    grid.add_row(Text.assemble(("davy ", "bold"), scene.title), Text(clock if wide else f"{elapsed:.0f} s", "dim"))
-    grid.add_row(Text(f"{scene.spec.id}  {scene.spec.service}/{scene.spec.environment}", "dim"), Text(scene.address, "blue"))
+    grid.add_row(
+        Text.assemble(("davy ", "bold"), scene.title), Text(clock if wide else f"{elapsed:.0f} s", "dim")
+    )
+    grid.add_row(
+        Text(f"{scene.spec.id}  {scene.spec.service}/{scene.spec.environment}", "dim"),
+        Text(scene.address, "blue"),
+    )
     return grid
 
 
 def _verdict(scene: Scene, candidate: str) -> RenderableType:
     verdict = scene.verdicts.get(candidate)
     if verdict is None:
-        waiting = "waiting for the first closed window" if scene.windows_seen == 0 else "waiting for the first verdict"
+        waiting = (
+            "waiting for the first closed window"
+            if scene.windows_seen == 0
+            else "waiting for the first verdict"
+        )
         return Panel(Text(waiting, "dim"), title=candidate, title_align="left", border_style="dim")
     tone = TONES[verdict.action]
     border = tone.split()[-1]
-    head = Text.assemble((f"{SIGNS[verdict.action]} {verdict.action}", tone), ("  " + verdict.conclusion, "dim"))
+    head = Text.assemble(
+        (f"{SIGNS[verdict.action]} {verdict.action}", tone), ("  " + verdict.conclusion, "dim")
+    )
     name = f"{candidate} {scene.spec.variants[candidate].version}"
     return Panel(Group(head, Text(verdict.reason)), title=name, title_align="left", border_style=border)
 
@@ -95,7 +106,9 @@ def _steps(scene: Scene, candidate: str, width: int) -> RenderableType:
     path.append("● 100 %" if promoted else "○ 100 %", "bold green" if promoted else "dim")
     share = scene.weights.get(candidate, 0.0)
     if width >= 80:
-        path.append(f"     {candidate} gets ", "dim").append_text(_bar(share, BAR, "magenta")).append(f" {100 * share:.4g} %")
+        path.append(f"     {candidate} gets ", "dim").append_text(_bar(share, BAR, "magenta")).append(
+            f" {100 * share:.4g} %"
+        )
     return path
 
 
@@ -114,7 +127,9 @@ def _variants(scene: Scene, wide: bool) -> RenderableType:
         table.add_column(name, justify="left" if index < 2 else "right")
     if wide:
         table.add_column(ratio=1)
-    table.add_row(*(Text(name, "dim") for name in columns), *([Text("errors, window by window", "dim")] if wide else []))
+    table.add_row(
+        *(Text(name, "dim") for name in columns), *([Text("errors, window by window", "dim")] if wide else [])
+    )
     highest = max((r for arm in scene.arms.values() for r in arm.error_ratios()), default=0.0)
     for name, arm in scene.spec.variants.items():
         seen = scene.arms.get(name)
@@ -141,7 +156,9 @@ def _figures(window: WindowSummary | None) -> list[Text]:
 def _columns(values: Sequence[float], highest: float) -> str:
     """Small columns, one per value."""
     top = len(LEVELS) - 1
-    return "".join(LEVELS[min(top, math.ceil(top * value / highest))] if highest else LEVELS[0] for value in values)
+    return "".join(
+        LEVELS[min(top, math.ceil(top * value / highest))] if highest else LEVELS[0] for value in values
+    )
 
 
 def _evidence(scene: Scene, candidate: str, width: int) -> RenderableType:
@@ -150,7 +167,7 @@ def _evidence(scene: Scene, candidate: str, width: int) -> RenderableType:
         return Text("  nothing yet", "dim")
     rows = [_evidence_row(scene, item, width) for item in verdict.evidence]
     table = Table.grid(expand=True, padding=(0, 1))
-    for name, cell in rows[0]:
+    for _, cell in rows[0]:
         table.add_column(no_wrap=True, justify="right" if cell.justify == "right" else "left")
     table.add_row(*(Text(name, "dim") for name, _ in rows[0]))
     for row in rows:
@@ -163,17 +180,30 @@ def _evidence_row(scene: Scene, item: Evidence, width: int) -> list[tuple[str, T
     sli = next(sli for sli in scene.spec.slis if sli.name == item.sli)
     row = [("", Text(item.sli, "bold" if item.status != "SHADOW" else "dim"))]
     if width >= MEDIUM:
-        row += [("control", _right(level(sli, item.baseline))), (item.variant, _right(level(sli, item.candidate)))]
+        row += [
+            ("control", _right(level(sli, item.baseline))),
+            (item.variant, _right(level(sli, item.candidate))),
+        ]
     row.append(("difference", _right(change(sli, item.effect))))
     if width >= WIDE:
         limit = change(sli, -sli.tolerance.value if sli.type == "throughput" else sli.tolerance.value)
         sure = f"{100 * (1 - scene.spec.policy.alpha):.4g} % sure"
-        row += [(sure, _right(f"{change(sli, item.lower)} … {change(sli, item.upper)}", "dim")), ("allowed", _right(limit))]
+        row += [
+            (sure, _right(f"{change(sli, item.lower)} … {change(sli, item.upper)}", "dim")),
+            ("allowed", _right(limit)),
+        ]
     if width >= VERY_WIDE:
         history = list(scene.evidence.get((item.variant, item.sli), ()))[-WAY:]
-        way = _columns([min(max(e, 0.0), math.log(item.threshold)) for e in history], math.log(item.threshold))
+        way = _columns(
+            [min(max(e, 0.0), math.log(item.threshold)) for e in history], math.log(item.threshold)
+        )
         row.append(("harm so far", Text(way.rjust(WAY), "yellow")))
-    row.append((f"  harm, of {item.threshold:.4g}", Text("  ").append_text(_gauge(item.evidence, item.threshold, "red", width))))
+    row.append(
+        (
+            f"  harm, of {item.threshold:.4g}",
+            Text("  ").append_text(_gauge(item.evidence, item.threshold, "red", width)),
+        )
+    )
     safety = Text("not asked for", "dim")
     if item.safety_evidence is not None and item.safety_threshold is not None:
         safety = _gauge(item.safety_evidence, item.safety_threshold, "green", width)
@@ -188,7 +218,11 @@ def _right(text: str, style: str = "") -> Text:
 def _gauge(evidence: float, threshold: float, tone: str, width: int) -> Text:
     """Evidence on its way to the threshold, as a bar and in figures."""
     part = progress(evidence, threshold)
-    bar = _bar(part, BAR if width >= VERY_WIDE else BAR_NARROW, tone if part >= 1 else "yellow" if tone == "red" else "cyan")
+    bar = _bar(
+        part,
+        BAR if width >= VERY_WIDE else BAR_NARROW,
+        tone if part >= 1 else "yellow" if tone == "red" else "cyan",
+    )
     return bar.append(f" {short(evidence):<5}", "bold" if part >= 1 else "")
 
 
@@ -268,7 +302,11 @@ def _timeline(scene: Scene) -> RenderableType:
     shown: list[Action] = list(scene.actions)[-ACTIONS_SHOWN:]
     for action in shown:
         tone = TONES.get(action.tone, "")
-        table.add_row(Text(f" {iso(action.time_us)[11:19]}", "dim"), Text(SIGNS.get(action.tone, "•"), tone), Text(action.text.partition(";")[0]))
+        table.add_row(
+            Text(f" {iso(action.time_us)[11:19]}", "dim"),
+            Text(SIGNS.get(action.tone, "•"), tone),
+            Text(action.text.partition(";")[0]),
+        )
     for _ in range(ACTIONS_SHOWN - len(shown)):  # keeps the view's height
         table.add_row("", "", "")
     return table
@@ -281,7 +319,8 @@ def _foot(scene: Scene) -> RenderableType:
     figures = [
         ("lag", f"{lag} events, {behind}"), ("late", str(sum(scene.late.values()))),
         ("dropped", str(sum(scene.quarantined.values()))), ("dead letters", str(scene.dead)),
-        ("windows", str(scene.windows_seen)), ("verdicts", str(scene.verdicts_seen)), ("restarts", str(scene.restarts)),
+        ("windows", str(scene.windows_seen)), ("verdicts", str(scene.verdicts_seen)),
+        ("restarts", str(scene.restarts)),
     ]  # fmt: skip
     text = Text(" ")
     for name, value in figures:

@@ -1,4 +1,5 @@
-"""RequestEvents as columns: the Arrow schema that the simulator and the sources give, and that decoding gives, too."""
+"""RequestEvents as columns: the Arrow schema that the simulator and the sources give, and that decoding
+gives, too."""
 
 from __future__ import annotations
 

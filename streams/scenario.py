@@ -1,6 +1,7 @@
 """A scenario: what synthetic traffic is like, beside the experiment spec that judges it.
 
-Each scenario is one module of `streams.scenarios` that exports `SCENARIO`, and a spec of the same name beside it.
+Each scenario is one module of `streams.scenarios` that exports `SCENARIO`, and a spec of the same name beside
+it.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Shock:
 class Scenario:
     """Traffic of one service with an experiment on it; all rates are per second of event time.
 
-    `share_factor` is what the splitter makes of the candidate's configured share: 1 is an honest one. `speed` is how
-    many seconds of event time the demo lets pass in a second.
+    `share_factor` is what the splitter makes of the candidate's configured share: 1 is an honest one. `speed`
+    is how many seconds of event time the demo lets pass in a second.
     """
 
     name: str
@@ -51,15 +52,16 @@ class Scenario:
     shock: Shock | None = None
     share_factor: float = 1.0
     rate: float = 1000.0
-    """With 500 requests/s per arm at 50 %, SAFETY of 0.5 pp at a base of 0.5 % takes 14 (2p + d)/d^2 = 8,400 requests per
-    arm in nine runs of ten: 17 s (STATISTICS, section 6). The last step alone gives 10,000, so that a design effect
-    above 1, or trouble that both arms share, still leaves time."""
+    """With 500 requests/s per arm at 50 %, SAFETY of 0.5 pp at a base of 0.5 % takes 14 (2p + d)/d^2 = 8,400
+    requests per arm in nine runs of ten: 17 s (STATISTICS, section 6). The last step alone gives 10,000, so
+    that a design effect above 1, or trouble that both arms share, still leaves time."""
     speed: float = 4.0
-    """A good release takes 95 s of event time in 58 of 60 simulated runs and 135 s at most: 24 s and 34 s for who
-    watches. A verdict lives for 30 s of event time, 7.5 s here, which a busy machine still meets."""
+    """A good release takes 95 s of event time in 58 of 60 simulated runs and 135 s at most: 24 s and 34 s for
+    who watches. A verdict lives for 30 s of event time, 7.5 s here, which a busy machine still meets."""
     error_ratio: float = 0.005
     users: int = 100_000
-    """Enough that few users send more than a handful of requests: evidence per user is then worth as much as per request."""
+    """Enough that few users send more than a handful of requests: evidence per user is then worth as much as
+    per request."""
 
     @property
     def spec_text(self) -> str:

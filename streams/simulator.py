@@ -1,10 +1,11 @@
 """Synthetic traffic: a pure function of scenario, seed, interval and weights.
 
-Theory of operation. Event time is cut into slots of one second. Everything random about a slot's requests (when, by whom,
-what kind, how lucky) is drawn from a generator seeded with (seed, slot) alone; which arm serves a request follows from
-the unit and the weights, and what the arm does to it is a fixed transformation of those draws. So any cutting of an
-interval gives the same events, a unit keeps its arm while the canary grows, and two weightings differ in nothing but the
-arms. Draws come from numpy's PCG64: the same numpy gives the same events.
+Theory of operation. Event time is cut into slots of one second. Everything random about a slot's requests
+(when, by whom, what kind, how lucky) is drawn from a generator seeded with (seed, slot) alone; which arm
+serves a request follows from the unit and the weights, and what the arm does to it is a fixed transformation
+of those draws. So any cutting of an interval gives the same events, a unit keeps its arm while the canary
+grows, and two weightings differ in nothing but the arms. Draws come from numpy's PCG64: the same numpy gives
+the same events.
 
 Invariants: events are in order of time, within [start, end); nothing here reads a clock.
 """
@@ -97,7 +98,9 @@ class Simulator:
         self._arms = (*spec.candidates, spec.control)
         self._instances = _text([f"{spec.service}-{arm}-{i}" for arm in self._arms for i in range(INSTANCES)])
         users = np.random.default_rng([seed, 0])
-        self._user_ids = _text([f"u{number:016x}" for number in users.integers(0, 2**63, scenario.users).tolist()])
+        self._user_ids = _text(
+            [f"u{number:016x}" for number in users.integers(0, 2**63, scenario.users).tolist()]
+        )
         self._user_lot: Floats = users.random(scenario.users)
         """The unit's place on the line that the weights divide."""
         self._user_level: Floats = np.exp(USER_SIGMA * users.standard_normal(scenario.users))
@@ -107,7 +110,8 @@ class Simulator:
     def events(self, start_us: int, end_us: int, weights: Mapping[str, float]) -> pa.RecordBatch:
         """Requests that ended within [start_us, end_us), in order of time, in RequestEvent columns.
 
-        `weights` is the share per variant; what is left over goes to control, and without any everything does.
+        `weights` is the share per variant; what is left over goes to control, and without any everything
+        does.
         """
         slots = [self._draws(slot) for slot in range(start_us // SLOT_US, -(-end_us // SLOT_US))]
         draws = (_Draws.joined(slots) if slots else self._draws(0)).between(start_us, max(start_us, end_us))
@@ -151,7 +155,9 @@ class Simulator:
             slow = slow * np.where(shaken, scenario.shock.latency, 1.0)
         duration = level * slow * np.exp(LATENCY_SIGMA * draws.latency)
         cpu = level * CPU_SHARE * np.where(worse, scenario.effect.cpu, 1.0) * np.exp(CPU_SIGMA * draws.cpu)
-        memory = MEMORY_BYTES * np.where(worse, scenario.effect.memory, 1.0) * np.exp(MEMORY_SIGMA * draws.memory)
+        memory = (
+            MEMORY_BYTES * np.where(worse, scenario.effect.memory, 1.0) * np.exp(MEMORY_SIGMA * draws.memory)
+        )
         kind = (draws.kind * len(ERROR_STATUS)).astype(np.int64)
         status = np.where(failed, ERROR_STATUS[kind], np.where(draws.kind < NOT_FOUND, 404, 200))
         versions = _text([spec.variants[name].version for name in self._arms])

@@ -1,8 +1,8 @@
 """The simulator's shell: synthetic events to Kafka, at the pace of the clock that all roles share.
 
-Weights are read from the splitter's `flagd.json` as a flag library would, before every tick; before there is one,
-control serves everything. A record's Kafka timestamp is the end of its tick: the services that are simulated send at once,
-however busy this machine is.
+Weights are read from the splitter's `flagd.json` as a flag library would, before every tick; before there is
+one, control serves everything. A record's Kafka timestamp is the end of its tick: the services that are
+simulated send at once, however busy this machine is.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class FlagFile:
 def fractions(document: Any, experiment_id: str) -> dict[str, float]:
     """Share per variant of a flagd document's fractional split.
 
-    >>> fractions({"flags": {"x": {"targeting": {"fractional": [{"var": "unit"}, ["canary", 1], ["control", 3]]}}}}, "x")
-    {'canary': 0.25, 'control': 0.75}
+    >>> fractions({"flags": {"x": {"targeting": {"fractional": [{"var": "unit"}, ["canary", 1], ["control",
+    3]]}}}}, "x") {'canary': 0.25, 'control': 0.75}
     """
-    split = document["flags"][experiment_id]["targeting"]["fractional"]
-    weights = {entry[0]: entry[1] for entry in split if isinstance(entry, list)}
+    split: list[Any] = document["flags"][experiment_id]["targeting"]["fractional"]
+    weights: dict[str, float] = {entry[0]: entry[1] for entry in split if isinstance(entry, list)}
     total = sum(weights.values())
     return {variant: weight / total for variant, weight in weights.items()}
 
@@ -71,7 +71,7 @@ def fractions(document: Any, experiment_id: str) -> dict[str, float]:
 def flag_file(config: Config, scenario: Scenario) -> FlagFile:
     """Where the rollout's splitter writes the weights of the scenario's experiment."""
     experiment = scenario.spec.id
-    return FlagFile(Path(config.traffic_dir) / experiment / "flagd.json", experiment)
+    return FlagFile(config.traffic / experiment / "flagd.json", experiment)
 
 
 def ticks(clock: Clock, stop: threading.Event) -> Iterator[tuple[int, int]]:

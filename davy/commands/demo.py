@@ -1,11 +1,12 @@
 """`davy demo`: the whole of Davy on this machine, nothing installed beside the package.
 
-The parent owns the broker, the clock's origin, the configuration and the view; every role and the simulator are processes
-of their own under its supervisor, the same that run in service.
+The parent owns the broker, the clock's origin, the configuration and the view; every role and the simulator
+are processes of their own under its supervisor, the same that run in service.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import threading
@@ -15,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from davy import logs
 from davy.commands import apply, replay
 from davy.commands.run import ROLES, children, load, stop_on_signals
@@ -25,7 +24,8 @@ from davy.demo_show import JsonLines, Lines, Show, Terminal
 from davy.follow import Follower
 from davy.scene import Scene
 from davy.supervisor import Child, Supervisor, last_line
-from schemas.config import Config
+from schemas import located
+from schemas.config import Config, load_config
 from schemas.errors import InfrastructureError, UserError
 from schemas.verdict import Verdict
 from streams import scenario as scenarios
@@ -82,7 +82,9 @@ def demo(options: Options) -> int:
         else:
             show = Terminal(scene, not options.no_browser) if sys.stdout.isatty() else Lines(scene)
         stack.enter_context(show)
-        apply.send(config, [apply.applied(scenario.spec, Clock.of(config).now_us(), "davy demo", scenario.summary)])
+        apply.send(
+            config, [apply.applied(scenario.spec, Clock.of(config).now_us(), "davy demo", scenario.summary)]
+        )
         last = _follow(config, supervisor, scene, show, stop, deadline)
     return replay.exit_code(last.values())
 
@@ -95,14 +97,16 @@ def free_port(port: int) -> int:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else "no such port"
-            raise UserError(f"port {port} cannot be used ({reason}): name another with --port, or 0 for a free one") from error
+            raise UserError(
+                f"port {port} cannot be used ({reason}): name another with --port, or 0 for a free one"
+            ) from error
         return int(probe.getsockname()[1])
 
 
 def write_config(data_dir: Path, bootstrap: str, port: int, speed: float, base: Path | None) -> Path:
-    """The configuration that all processes of the demo read: `base`, with what is the demo's own in its place."""
-    yaml = YAML(typ="safe")
-    document: dict[str, Any] = yaml.load(base.read_text("utf-8")) or {} if base is not None else {}
+    """The configuration that all processes of the demo read: `base`, with what is the demo's own in its
+    place."""
+    document: dict[str, Any] = _document(base) if base is not None else {}
     document |= {
         "kafka": {"bootstrap.servers": bootstrap},
         "embedded": True,
@@ -112,16 +116,35 @@ def write_config(data_dir: Path, bootstrap: str, port: int, speed: float, base: 
         "clock": {"speed": speed, "origin_us": time.time_ns() // 1000},
     }
     path = data_dir / CONFIG
-    with path.open("w", encoding="utf-8") as file:
-        file.write("# Written by `davy demo`, for its processes and for `davy query` and `davy explain` afterwards.\n")
-        yaml.dump(document, file)
+    head = "# Written by `davy demo`, for its processes and for `davy query` and `davy explain` afterwards.\n"
+    path.write_text(head + json.dumps(document, indent=2) + "\n", "utf-8")  # JSON is YAML
     return path
+
+
+def _document(base: Path) -> dict[str, Any]:
+    """A configuration as plain data, once it is known to be a good one."""
+    load_config(base)
+    found = located.read(base.read_text("utf-8"), str(base))
+    return dict(found[0].data or {}) if found else {}
 
 
 def processes(scenario: Scenario, config: Path, log_dir: Path) -> list[Child]:
     """All roles, and the traffic."""
-    simulate = [sys.executable, "-m", "davy", "simulate", scenario.name, "--out", "kafka", "--config", str(config)]
-    return [*children(list(ROLES), config, log_dir), Child("simulator", simulate, log_dir / "simulator.log")]
+    simulate = [
+        sys.executable,
+        "-m",
+        "davy",
+        "simulate",
+        scenario.name,
+        "--out",
+        "kafka",
+        "--config",
+        str(config),
+    ]
+    return [
+        *children(list(ROLES), ["--config", str(config)], log_dir),
+        Child("simulator", simulate, log_dir / "simulator.log"),
+    ]
 
 
 def wait_for_console(port: int, supervisor: Supervisor, stop: threading.Event) -> None:
@@ -147,7 +170,12 @@ def _scene(scenario: Scenario, config: Config, address: str) -> Scene:
 
 
 def _follow(
-    config: Config, supervisor: Supervisor, scene: Scene, show: Show, stop: threading.Event, deadline: float | None
+    config: Config,
+    supervisor: Supervisor,
+    scene: Scene,
+    show: Show,
+    stop: threading.Event,
+    deadline: float | None,
 ) -> dict[tuple[str, str], Verdict]:
     """Show what comes until the demo is over; the last verdict of each rollout."""
     clock, follower = Clock.of(config), Follower(config)

@@ -21,15 +21,16 @@ ROLES: dict[str, str] = {
     "sink": "davy.sink",
     "web": "davy.web",
 }
-"""In the order in which they are started: module of each, whose `run(config, stop)` blocks until `stop` is set."""
+"""In the order in which they are started: module of each, whose `run(config, stop)` blocks until `stop` is
+set."""
 
 
-def run(names: Sequence[str], config: Config, config_path: Path | None, stop: threading.Event | None = None) -> None:
+def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None) -> None:
     """One role in this process, several (none named: all) under a supervisor; returns after a clean stop."""
     unknown = [name for name in names if name not in ROLES]
     if unknown:
         raise UserError(f"there is no role named {unknown[0]!r}; there are {', '.join(ROLES)}")
-    stop = stop or stop_on_signals()
+    config, stop = load(config_path, data_dir), stop_on_signals()
     if len(names) == 1:
         _here(names[0], config, stop)
         return
@@ -37,15 +38,21 @@ def run(names: Sequence[str], config: Config, config_path: Path | None, stop: th
 
     logs.configure("supervisor")
     kafka.require_broker(config)
-    with Supervisor(children(list(names) or list(ROLES), config_path)) as supervisor:
+    where = ["--config", str(config_path)] if config_path is not None else []
+    where += ["--dir", str(data_dir)] if data_dir is not None else []
+    with Supervisor(children(list(names) or list(ROLES), where)) as supervisor:
         supervisor.run(stop)
 
 
-def children(names: Sequence[str], config_path: Path | None, log_dir: Path | None = None) -> list[Child]:
-    """One child per role; with a `log_dir` each writes a file of its own there."""
-    where = ["--config", str(config_path)] if config_path is not None else []
+def children(names: Sequence[str], where: Sequence[str], log_dir: Path | None = None) -> list[Child]:
+    """One child per role; `where` are the options that say which configuration. With a `log_dir` each has its
+    own log."""
     return [
-        Child(name, [sys.executable, "-m", "davy", "run", name, *where], log_dir / f"{name}.log" if log_dir else None)
+        Child(
+            name,
+            [sys.executable, "-m", "davy", "run", name, *where],
+            log_dir / f"{name}.log" if log_dir else None,
+        )
         for name in names
     ]
 
@@ -53,8 +60,12 @@ def children(names: Sequence[str], config_path: Path | None, log_dir: Path | Non
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     stop = threading.Event()
+
+    def set_stop(number: int, frame: object) -> None:
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, set_stop)
     return stop
 
 
@@ -65,10 +76,6 @@ def _here(name: str, config: Config, stop: threading.Event) -> None:
 
 
 def load(config_path: Path | None, data_dir: Path | None) -> Config:
-    """The configuration: the file named, else ./davy.yaml where there is one, else the defaults; `data_dir` wins."""
-    path = config_path or (DEFAULT if DEFAULT.is_file() else None)
-    config = load_config(path)
-    return config if data_dir is None else config.model_copy(update={"data_dir": str(data_dir)})
-
-
-DEFAULT = Path("davy.yaml")
+    """The configuration: the file named, else ./davy.yaml where there is one, else the defaults; `data_dir`
+    wins."""
+    return load_config(config_path).with_data_dir(data_dir)

@@ -1,7 +1,7 @@
 """Recorded events as columns: one module per file format, found by its extension.
 
-A module exports one object `SOURCE` (see `streams.sources.base.Source`). Rows that cannot be used are told with their
-place and left out; the rest goes on.
+A module exports one object `SOURCE` (see `streams.sources.base.Source`). Rows that cannot be used are told
+with their place and left out; the rest goes on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from streams.sources.base import Reject, Source
 @cache
 def sources() -> dict[str, Source]:
     """All formats by extension."""
-    modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if m.name != "base"]
+    modules = [
+        import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if m.name != "base"
+    ]
     return {module.SOURCE.extension: module.SOURCE for module in modules}
 
 

@@ -1,9 +1,9 @@
 """Avro object container files, of any writer's schema that has the fields of RequestEvent, in any codec.
 
-Theory of operation. A block of N records is, byte for byte, what Avro writes for an array of N items, less the count in
-front and the zero behind. So each block is decoded at once, as one array, into columns of the writer's schema; these are
-then cast to ours by name. A block that this cannot read (broken, or of a schema with types it does not know) is
-read again record by record, up to the first broken one.
+Theory of operation. A block of N records is, byte for byte, what Avro writes for an array of N items, less
+the count in front and the zero behind. So each block is decoded at once, as one array, into columns of the
+writer's schema; these are then cast to ours by name. A block that this cannot read (broken, or of a schema
+with types it does not know) is read again record by record, up to the first broken one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import fastavro
 import pyarrow as pa
@@ -51,9 +51,13 @@ class Avro:
         """Blocks of `ROWS_A_BLOCK` rows, deflated; the same rows in the same batches give the same bytes."""
         schema = schema_text()
         sync = hashlib.sha256(schema.encode()).digest()[:16]
-        header = {"magic": b"Obj\x01", "meta": {"avro.schema": schema.encode(), "avro.codec": b"deflate"}, "sync": sync}
+        header = {
+            "magic": b"Obj\x01",
+            "meta": {"avro.schema": schema.encode(), "avro.codec": b"deflate"},
+            "sync": sync,
+        }
         with path.open("wb") as file:
-            fastavro.schemaless_writer(file, HEADER_SCHEMA, header)
+            fastavro.schemaless_writer(file, HEADER_SCHEMA, header)  # pyright: ignore[reportUnknownMemberType]  # its stubs are open
             for batch in batches:
                 for start in range(0, batch.num_rows, ROWS_A_BLOCK):
                     rows = batch.slice(start, ROWS_A_BLOCK)
@@ -108,8 +112,7 @@ class _Reading:
         """Record by record, up to the first one that cannot be read."""
         rows: list[dict[str, Any]] = []
         try:
-            for row in block:
-                rows.append(row)
+            rows.extend(block)  # keeps what came before an error
         except UNREADABLE as error:
             lost = int(block.num_records) - len(rows)
             reason = f"{error or 'it ends early'}; {lost} rows were left out"
@@ -141,9 +144,10 @@ def _columnar(blocks: Sequence[Any]) -> pa.Table | None:
 def _safe(schema: Any) -> bool:
     """Whether no type that the columnar decoder cannot bear occurs."""
     if isinstance(schema, dict):
-        return all(_safe(value) for key, value in schema.items() if key in ("type", "fields", "items", "values"))
+        node = cast("dict[str, Any]", schema)
+        return all(_safe(node[key]) for key in ("type", "fields", "items", "values") if key in node)
     if isinstance(schema, list):
-        return all(_safe(part) for part in schema)
+        return all(_safe(part) for part in cast("list[Any]", schema))
     return schema not in UNSAFE_TYPES
 
 

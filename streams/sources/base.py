@@ -23,7 +23,8 @@ INT64 = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Rows that could not be used: `place` as people find it (file:line, or file and row), `rows` how many."""
+    """Rows that could not be used: `place` as people find it (file:line, or file and row), `rows` how
+    many."""
 
     place: str
     reason: str
@@ -58,7 +59,8 @@ Long = Annotated[int, Field(ge=-INT64, lt=INT64)]
 
 
 class EventRow(TypedDict):
-    """RequestEvent as JSON has it: optional fields may be left out, a time is ISO 8601 or integer microseconds."""
+    """RequestEvent as JSON has it: optional fields may be left out, a time is ISO 8601 or integer
+    microseconds."""
 
     __pydantic_config__ = ConfigDict(strict=True, hide_input_in_errors=True)  # pyright: ignore[reportGeneralTypeIssues]  # pydantic's documented place for it
 
@@ -89,7 +91,8 @@ def complaint(error: ValidationError) -> str:
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows as columns; what a row leaves out is null. Raises Arrow's errors where a value is of another kind."""
+    """Rows as columns; what a row leaves out is null. Raises Arrow's errors where a value is of another
+    kind."""
     arrays: list[pa.Array] = []
     for field in EVENT_SCHEMA:
         values: list[Any] = [row.get(field.name) for row in rows]
@@ -102,18 +105,22 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 def conform(path: Path, found: pa.Table, first_row: int, rejects: list[Reject]) -> pa.Table:
     """Columns of a file as ours, matched by name; `first_row` is the number of the first row, for places.
 
-    Rows without a required value are added to `rejects` and left out. Raises `UserError` where a required column is not
-    there, or one cannot be cast.
+    Rows without a required value are added to `rejects` and left out. Raises `UserError` where a required
+    column is not there, or one cannot be cast.
     """
     missing = [name for name in REQUIRED if name not in found.column_names]
     if missing:
         raise UserError(f"{path}: it has no column {', '.join(missing)}")
     cast = [_cast(path, found, field) for field in EVENT_SCHEMA]
     unusable = np.zeros(found.num_rows, np.bool_)
-    for field, column in zip(EVENT_SCHEMA, cast, strict=True):
+    for i, column in enumerate(cast):
+        field = EVENT_SCHEMA.field(i)
         if not field.nullable and column.null_count:
             empty = column.is_null().to_numpy() & ~unusable
-            rejects += [Reject(f"{path} row {first_row + row}", f"{field.name}: no value") for row in np.flatnonzero(empty)]
+            rejects += [
+                Reject(f"{path} row {first_row + row}", f"{field.name}: no value")
+                for row in np.flatnonzero(empty)
+            ]
             unusable |= empty
     usable = pa.table(cast, schema=EVENT_SCHEMA)
     return usable.filter(pa.array(~unusable)) if unusable.any() else usable
@@ -133,7 +140,8 @@ def _cast(path: Path, found: pa.Table, field: pa.Field) -> pa.ChunkedArray:
 
 
 def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Integers are microseconds; times with a zone are told by their instant, without one are UTC; text is ISO 8601."""
+    """Integers are microseconds; times with a zone are told by their instant, without one are UTC; text is
+    ISO 8601."""
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         column = pc.cast(column, pa.timestamp("us", "UTC"))

@@ -19,7 +19,9 @@ def test_each_row_is_what_the_codec_writes() -> None:
         name, record = codec.decode(value)
         assert name == "RequestEvent"
         assert codec.encode(name, record) == value
-        assert {k: v for k, v in record.items() if k != "timestamp"} == {k: v for k, v in row.items() if k != "timestamp"}
+        assert {k: v for k, v in record.items() if k != "timestamp"} == {
+            k: v for k, v in row.items() if k != "timestamp"
+        }
 
 
 def test_measures_and_nulls_survive() -> None:

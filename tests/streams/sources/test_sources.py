@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import fastavro
 import pyarrow as pa
@@ -21,6 +22,7 @@ EVENT = {
     "timestamp": "2026-01-01T00:00:00.000001Z", "service": "checkout", "environment": "production",
     "version": "1", "status": 200, "duration_us": 1200,
 }  # fmt: skip
+write_avro: Any = fastavro.writer  # pyright: ignore[reportUnknownMemberType]  # its stubs are open
 BEGIN = 1_767_225_600_000_000
 
 
@@ -33,7 +35,9 @@ def one(table: pa.Table) -> pa.RecordBatch:
 
 
 def with_measures(batch: pa.RecordBatch) -> pa.RecordBatch:
-    measures = pa.array([[("queue", 1.5)]] + [None] * (batch.num_rows - 1), EVENT_SCHEMA.field("measures").type)
+    measures = pa.array(
+        [[("queue", 1.5)]] + [None] * (batch.num_rows - 1), EVENT_SCHEMA.field("measures").type
+    )
     return batch.set_column(batch.schema.get_field_index("measures"), "measures", measures)
 
 
@@ -107,7 +111,9 @@ def test_optional_fields_may_be_left_out(tmp_path: Path) -> None:
         ({"version": 2}, "version"),
     ],
 )
-def test_a_bad_line_is_told_with_its_place_and_the_rest_goes_on(tmp_path: Path, change: dict[str, object], reason: str) -> None:
+def test_a_bad_line_is_told_with_its_place_and_the_rest_goes_on(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
     path = tmp_path / "events.ndjson"
     lines = [json.dumps(EVENT), json.dumps(EVENT | change), "{broken", json.dumps(EVENT)]
     path.write_text("\n".join(lines))
@@ -157,7 +163,9 @@ def test_times_of_any_kind_are_the_same_instant(tmp_path: Path, times: pa.Array)
 def test_columns_that_are_missing_or_of_another_kind_are_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     pq.write_table(pa.Table.from_pylist([{"timestamp": 1}]), path)
-    with pytest.raises(UserError, match="it has no column service, environment, version, status, duration_us"):
+    with pytest.raises(
+        UserError, match="it has no column service, environment, version, status, duration_us"
+    ):
         read(path)
     pq.write_table(pa.Table.from_pylist([EVENT | {"status": "fine"}]), path)
     with pytest.raises(UserError, match="column status is string"):
@@ -176,7 +184,7 @@ def records(batch: pa.RecordBatch) -> list[dict[str, object]]:
 def test_any_codec_is_read(tmp_path: Path, kind: str) -> None:
     batch, path = traffic(), tmp_path / "events.avro"
     with path.open("wb") as file:
-        fastavro.writer(file, codec.document("RequestEvent"), records(batch), codec=kind)
+        write_avro(file, codec.document("RequestEvent"), records(batch), codec=kind)
     assert one(read(path)[0]).equals(batch)
 
 
@@ -184,12 +192,12 @@ def test_what_is_written_is_read_by_others(tmp_path: Path) -> None:
     batch, path = traffic(), tmp_path / "events.avro"
     write(path, [batch])
     with path.open("rb") as file:
-        rows = list(fastavro.reader(file))
+        rows = cast("list[dict[str, object]]", list(fastavro.reader(file)))
     assert len(rows) == batch.num_rows
     assert rows[0]["unit_id"] == batch.column("unit_id")[0].as_py()
 
 
-FOREIGN = {
+FOREIGN: dict[str, Any] = {
     "type": "record", "name": "Hit", "namespace": "com.example", "fields": [
         {"name": "duration_us", "type": "int"},
         {"name": "status", "type": "int"},
@@ -207,12 +215,14 @@ HIT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("extra", [[], [{"name": "trace", "type": "bytes", "default": ""}]], ids=["plain", "bytes"])
+@pytest.mark.parametrize(
+    "extra", [[], [{"name": "trace", "type": "bytes", "default": ""}]], ids=["plain", "bytes"]
+)
 def test_a_foreign_schema_is_read_by_names(tmp_path: Path, extra: list[dict[str, object]]) -> None:
     path = tmp_path / "hits.avro"
     schema = FOREIGN | {"fields": [*FOREIGN["fields"], *extra]}
     with path.open("wb") as file:
-        fastavro.writer(file, schema, [HIT | {"trace": b"\x01"}] * 3)
+        write_avro(file, schema, [HIT | {"trace": b"\x01"}] * 3)
     table, rejects = read(path)
     assert rejects == []
     row = table.slice(0, 1).to_pylist()[0]
@@ -223,7 +233,7 @@ def test_a_foreign_schema_is_read_by_names(tmp_path: Path, extra: list[dict[str,
 def test_a_broken_record_ends_its_block_and_a_broken_frame_the_file(tmp_path: Path) -> None:
     batch, path = traffic(4), tmp_path / "events.avro"
     with path.open("wb") as file:
-        fastavro.writer(file, codec.document("RequestEvent"), records(batch), codec="null")
+        write_avro(file, codec.document("RequestEvent"), records(batch), codec="null")
     data = bytearray(path.read_bytes())
     place = data.index(b"checkout-control", len(data) // 2)
     data[place - 1] = 0x01  # a negative length
