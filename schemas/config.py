@@ -1,200 +1,264 @@
-"""Config: `davy.yaml`, everything that is configured beside experiments. Every limit stands here with its default."""
+"""Config: what davy.yaml says, with defaults for all of it; every error has its file, line and column.
+
+Paths are relative to the working directory. ``${NAME}`` in a value is the environment's, ``${file:PATH}`` a file's content
+without its last line break, ``$${`` a plain ``${``. Values that may hold secrets stay out of `repr`.
+
+>>> config = Config()
+>>> config.topic("verdicts"), config.http.port, config.limits.window_us
+('davy.verdicts', 7070, 5000000)
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from pathlib import Path as FilePath
-from typing import Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator
 
 from schemas.errors import UserError
-from schemas.located import Errors, Finding, Located, Path, read
-from schemas.spec import DurationUs, Model, PositiveUs, Text, validated
+from schemas.event import COLUMNS
+from schemas.limits import Limits
+from schemas.located import Errors, Finding, Loc, Located, read, read_text
+from schemas.model import Finite, Identifier, Model, Text, suggestion, text, validated
 
 DEFAULT_FILE = "davy.yaml"
-_REFERENCE = re.compile(r"\$\{(file:)?([^}]+)\}")
+TOPICS = ("events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state")
+MEASURES_MAX = 64
+INPUTS_MAX = 64
 INTEGER_MEASURES = ("cpu_us", "memory_bytes")
 """Measures that are columns of the event: always judged, in whole units."""
-MEASURES_MAX = 64
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,128}")
+_REFERENCE = re.compile(r"\$\$\{|\$\{(file:)?([^{}]*)\}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class Limits(Model):
-    """What everything stops at. `block_records`, `window`, `keys_per_block` and `delta_partitions` are part of the layout."""
-
-    block_records: int = Field(default=65_536, ge=1024, le=65_536)
-    window_us: PositiveUs = Field(default=5_000_000, alias="window")
-    lateness_us: DurationUs = Field(default=5_000_000, alias="lateness")
-    future_us: DurationUs = Field(default=60_000_000, alias="future")
-    keep_us: PositiveUs = Field(default=900_000_000, alias="keep")
-    gap_timeout_us: PositiveUs = Field(default=30_000_000, alias="gap_timeout")
-    keys_per_block: int = Field(default=10_000, ge=1, le=65_535)
-    label_bytes: int = Field(default=256, ge=16, le=4096)
-    record_bytes: int = Field(default=65_536, ge=1024)
-    delta_partitions: int = Field(default=4, ge=1, le=1024)
-    event_partitions: int = Field(default=4, ge=1, le=1024)
-    delta_retention_us: PositiveUs = Field(default=604_800_000_000, alias="delta_retention")
-    replication: int = Field(default=1, ge=1, le=9)
-    message_bytes: int = Field(default=900_000, ge=10_000)
+def _setting(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be one value: text, a number, true or false")
+    return value
 
 
-class Measure(Model):
-    """A registered measure of the events: what one step of its fixed-point sum is worth."""
+def _column(name: str) -> str:
+    if name not in COLUMNS and not name.startswith("measures."):
+        raise ValueError(f"{name!r} is no field of RequestEvent: {suggestion(name, (*COLUMNS, 'measures.NAME'))}")
+    return name
 
-    unit: str = ""
-    resolution: float = Field(default=1e-6, gt=0)
+
+def _prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value):
+        raise ValueError(f"{value!r} cannot begin a topic's name: say letters, digits, '.', '_' and '-', like davy.")
+    return value
+
+
+def _measure(name: str) -> str:
+    if name in ("duration_us", *INTEGER_MEASURES):
+        raise ValueError(f"{name} is measured always: remove it")
+    return name
+
+
+Setting = Annotated[
+    str, BeforeValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
+Settings = dict[str, Setting]
+"""Another program's settings, passed on untouched."""
+Column = Annotated[str, AfterValidator(_column)]
+Folder = Annotated[Path, BeforeValidator(text)]
+
+
+class Http(Model):
+    """Where the web role listens; commands need `token` where there is one."""
+
+    host: Text = "127.0.0.1"
+    port: int = Field(default=7070, ge=0, le=65535, examples=["7070"])
+    token: SecretStr | None = Field(default=None, min_length=1)
 
 
 class Clickhouse(Model):
-    """The analysts' server, ``clickhouse://user:password@host:9000/database``."""
+    """The analysts' server, ``clickhouse://user:password@host:9000/database``; without it the embedded engine serves."""
 
-    url: SecretStr
+    url: SecretStr = Field(min_length=1, examples=["clickhouse://localhost:9000/davy"])
 
 
 class Registry(Model):
-    """A Confluent-compatible schema registry."""
+    """A Confluent-compatible schema registry; `auth` is ``user:password``."""
 
-    url: Text
+    url: Text = Field(examples=["http://localhost:8081"])
     auth: SecretStr | None = None
 
 
 class Input(Model):
-    """How one source topic is read."""
+    """How one topic's records become RequestEvents: `mapping` field -> path in the record, `units` field -> unit."""
 
     format: Literal["avro", "json", "otlp_proto"] = "avro"
-    mapping: dict[str, str] = {}
-    units: dict[str, Literal["s", "ms", "us", "ns"]] = {}
+    mapping: dict[Column, Text] = Field(default={}, examples=["{duration_us: latency.total}"])
+    units: dict[Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]] = Field(
+        default={}, examples=["{duration_us: ms}"]
+    )
 
 
-class Http(Model):
-    """Where the console and the API listen."""
+class Measure(Model):
+    """A registered measure of the events: its unit for people, and what one step of its exact fixed-point sum is worth."""
 
-    host: Text = "127.0.0.1"
-    port: int = Field(default=7070, ge=0, le=65_535)
-    token: SecretStr | None = None
+    unit: Text | None = None
+    resolution: Finite = Field(default=1e-6, gt=0, examples=["0.001"])
 
 
 class Signing(Model):
-    """Ed25519 keys for verdicts: one to sign with, some to trust."""
+    """Ed25519 keys for verdicts (PEM): one to sign with, some to trust, by key id."""
 
-    key_id: str = ""
+    key_id: Identifier | None = Field(default=None, examples=["2026-11"])
     private_key: SecretStr | None = None
-    public_keys: dict[str, str] = {}
+    public_keys: dict[Identifier, str] = {}
 
 
 class ClockSettings(Model):
-    """One scaled clock for all roles, for the demo: `speed` times as fast, and equal to the real one at `origin_us`."""
+    """One scaled clock for all roles of a demo: at real time `origin_us` it shows that, then runs at `speed`."""
 
-    speed: float = Field(default=1.0, gt=0, le=1000)
-    origin_us: int = 0
+    speed: Finite = Field(default=1.0, gt=0, le=1000, examples=["5"])
+    origin_us: int = Field(default=0, ge=0)
 
 
 class Config(Model):
-    """`davy.yaml`. Paths are relative to the folder that Davy runs in."""
+    """Everything that is configured."""
 
-    kafka: dict[str, str] = {"bootstrap.servers": "127.0.0.1:9092"}
+    kafka: Settings = Field(
+        default={"bootstrap.servers": "127.0.0.1:9092"}, repr=False, examples=["{bootstrap.servers: localhost:9092}"]
+    )
     embedded: bool = False
-    prefix: str = Field(default="davy.", pattern=r"^[A-Za-z0-9._-]*$")
-    data_dir: FilePath = FilePath(".davy")
-    clickhouse: Clickhouse | None = None
-    schema_registry: Registry | None = None
-    inputs: dict[str, Input] = {}
-    dimensions: tuple[Literal["segment", "endpoint", "instance"], ...] = ("segment",)
-    measures: dict[str, Measure] = Field(default={}, max_length=MEASURES_MAX)
-    specs: FilePath | None = None
-    traffic_dir: FilePath | None = None
+    prefix: Annotated[str, AfterValidator(_prefix)] = "davy."
+    data_dir: Folder = Path(".davy")
+    clickhouse: Clickhouse | None = Field(default=None, examples=["{url: clickhouse://localhost:9000}"])
+    schema_registry: Registry | None = Field(default=None, examples=["{url: http://localhost:8081}"])
+    inputs: dict[Text, Input] = Field(default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"])
+    dimensions: tuple[Literal["segment", "endpoint", "instance"], ...] = Field(
+        default=("segment",), examples=["[segment, endpoint]"]
+    )
+    measures: dict[Annotated[Identifier, AfterValidator(_measure)], Measure] = Field(
+        default={}, max_length=MEASURES_MAX, examples=["[queue_length]"]
+    )
+    specs: Folder | None = Field(default=None, examples=["experiments"])
+    traffic_dir: Folder | None = Field(default=None, examples=["/etc/davy/traffic"])
     http: Http = Http()
     signing: Signing = Signing()
-    probes: dict[str, Any] = {}
-    alerts: dict[str, Any] = {}
+    probes: dict[str, Any] = Field(default={}, repr=False)
+    alerts: dict[str, Any] = Field(default={}, repr=False)
     limits: Limits = Limits()
     clock: ClockSettings = ClockSettings()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, data: Any) -> Any:
-        """A list of measures stands for their names; a null section for its defaults."""
-        if not isinstance(data, dict):
-            return data
-        given: dict[str, Any] = {key: value for key, value in data.items() if value is not None}
-        if isinstance(given.get("measures"), list):
-            given["measures"] = {name: {} for name in given["measures"]}
-        return given
+    @property
+    def traffic(self) -> Path:
+        """Where the splitter writes: in `data_dir` unless told otherwise."""
+        return self.traffic_dir or self.data_dir / "traffic"
+
+    @property
+    def sources(self) -> Mapping[str, Input]:
+        """Topics with events, and how to read them."""
+        return self.inputs or {self.topic("events"): Input()}
 
     @property
     def resolutions(self) -> Mapping[str, float]:
-        """What one unit of each measure's total is worth."""
+        """Step of every registered measure; the others are integers."""
         return {name: measure.resolution for name, measure in self.measures.items()}
 
-    @property
-    def traffic(self) -> FilePath:
-        """Where the splitter writes."""
-        return self.traffic_dir or self.data_dir / "traffic"
-
     def topic(self, name: str) -> str:
-        """A topic's full name: ``topic("verdicts")`` is ``davy.verdicts``."""
-        return f"{self.prefix}{name}"
+        """The full name of one of `TOPICS`."""
+        if name not in TOPICS:
+            raise ValueError(f"there is no topic {name!r}; there are {', '.join(TOPICS)}")
+        return self.prefix + name
 
-    def with_data_dir(self, data_dir: FilePath | None) -> Self:
+    @field_validator("measures", mode="before")
+    @classmethod
+    def _named_only(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        names = cast("list[Any]", value)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("must be a list of names, or a mapping like {queue_length: {unit: requests}}")
+        return {name: {} for name in names}
+
+    @field_validator("measures", "inputs", mode="before")
+    @classmethod
+    def _bare_entries(cls, value: Any) -> Any:
+        entries = cast("dict[Any, Any]", value) if isinstance(value, dict) else None
+        return value if entries is None else {key: {} if entry is None else entry for key, entry in entries.items()}
+
+    def with_data_dir(self, data_dir: Path | None) -> Self:
         """The same with another data directory, where one is given."""
         return self if data_dir is None else self.model_copy(update={"data_dir": data_dir})
 
 
-def load_config(path: FilePath | None = None) -> Config:
-    """The configuration of a file; by default `./davy.yaml` where there is one, else the defaults. Raises `Errors`."""
-    place = path or FilePath(DEFAULT_FILE)
-    if path is None and not place.exists():
+def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a file; by default ./davy.yaml where there is one, else the defaults. Raises `Errors`."""
+    place = path or Path(DEFAULT_FILE)
+    if path is None and not place.is_file():
         return Config()
-    try:
-        text = place.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{place}: cannot be read: {error}") from None
-    return parse_config(text, str(place))
+    return parse_config(read_text(place), str(place), environ)
 
 
-def parse_config(text: str, file: str) -> Config:
-    """The configuration of a text; raises `Errors` with every finding."""
-    documents = read(text, file)
-    if len(documents) > 1:
-        raise Errors([documents[1].at((), "a configuration is one document")])
-    if not documents:
-        return Config()
-    findings: list[Finding] = []
-    document = documents[0]
-    document.data = _resolved(document.data, (), document, findings)
-    config = validated(Config, document, findings)
-    if findings or config is None:
-        raise Errors(findings)
+def parse_config(content: str, file: str, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a text; raises `Errors` with all that is wrong."""
+    documents, findings = read(content, file)
+    config, wrong = config_of(documents, environ)
+    if findings or wrong:
+        raise Errors([*findings, *wrong])
     return config
 
 
-def _resolved(value: Any, path: Path, document: Located, findings: list[Finding]) -> Any:
-    """``${NAME}`` from the environment and ``${file:PATH}`` from a file, everywhere."""
+def config_of(documents: Sequence[Located], environ: Mapping[str, str]) -> tuple[Config, list[Finding]]:
+    """The configuration of a davy.yaml's documents, of which there may be one, and everything that is wrong with it."""
+    if not documents:
+        return Config(), []
+    document, *more = documents
+    findings = [extra.at((), "a davy.yaml has one document only: join them") for extra in more]
+    if not isinstance(document.data, dict):
+        return Config(), [*findings, document.at((), "a davy.yaml is a mapping: say for example embedded: true")]
+    document.data = _filled(document.data, (), document, environ, findings)
+    config, wrong = validated(Config, document)
+    return config or Config(), findings + wrong
+
+
+def _filled(value: Any, loc: Loc, document: Located, environ: Mapping[str, str], findings: list[Finding]) -> Any:
+    """Values with all references replaced; one that leads nowhere is a finding and stays as it is."""
     if isinstance(value, dict):
-        return {key: _resolved(item, (*path, key), document, findings) for key, item in value.items()}
+        entries = cast("dict[str, Any]", value).items()
+        return {key: _filled(item, (*loc, key), document, environ, findings) for key, item in entries}
     if isinstance(value, list):
-        return [_resolved(item, (*path, i), document, findings) for i, item in enumerate(value)]
+        items = enumerate(cast("list[Any]", value))
+        return [_filled(item, (*loc, i), document, environ, findings) for i, item in items]
     if not isinstance(value, str):
         return value
 
-    def replace(match: re.Match[str]) -> str:
-        name = match[2]
-        if match[1]:
-            try:
-                return FilePath(name).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                findings.append(document.at(path, f"the file {name} cannot be read: {getattr(error, 'strerror', error)}"))
-        elif name in os.environ:
-            return os.environ[name]
-        else:
-            findings.append(document.at(path, f"the environment has no {name}; set it, or write the value here"))
-        return ""
+    def replaced(match: re.Match[str]) -> str:
+        if match[2] is None:
+            return "${"
+        try:
+            return _file(match[2]) if match[1] else _variable(match[2], environ)
+        except ValueError as error:
+            findings.append(document.at(loc, str(error)))
+            return match[0]
 
-    return _REFERENCE.sub(replace, value)
+    return _REFERENCE.sub(replaced, value)
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError(f"${{{name}}} names no environment variable: say ${{NAME}}, ${{file:PATH}}, or $${{ for a plain ${{")
+    if name not in environ:
+        raise ValueError(f"the environment variable {name} is not set: set it, or write the value here")
+    return environ[name]
+
+
+def _file(path: str) -> str:
+    try:
+        return read_text(Path(path)).removesuffix("\n").removesuffix("\r")
+    except UserError as error:
+        raise ValueError(f"${{file:{path}}}: {error}") from None
 
 
 def config_json_schema() -> dict[str, Any]:
-    """JSON Schema of the YAML."""
-    return Config.model_json_schema(by_alias=True)
+    """JSON Schema of davy.yaml, as `davy schema Config` prints it."""
+    schema = Config.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

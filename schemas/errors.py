@@ -10,6 +10,11 @@ class DavyError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what to do about it."""
+        return str(self)
+
 
 class UserError(DavyError):
     """The input is wrong: a spec, a file, an argument."""

@@ -1,38 +1,49 @@
 """ExperimentSpec: what an experiment promises, parsed from YAML; every error has its file, line and column.
 
 >>> spec, = load_specs(EXAMPLE)
->>> spec.id, spec.steps[0].weight, spec.slis[0].max_increase
-('checkout-2.4.0', 0.01, Tolerance(kind='absolute', value=0.005))
+>>> spec.id, spec.steps[0].weight, spec.slis[0].max_increase, spec.lines["slis[0].max_increase"]
+('checkout-2.4.0', 0.01, Tolerance(kind='absolute', value=0.005), 10)
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path as FilePath
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from schemas.errors import UserError
-from schemas.located import Errors, Finding, Located, Path, read
-from schemas.units import Tolerance, parse_duration, parse_share, parse_tolerance
+from schemas.located import Errors, Finding, Loc, Located, read, read_text
+from schemas.model import DurationUs, Identifier, InnerShare, Model, PositiveUs, Share, Text, validated
+from schemas.sli import SLI_TYPES, SliSpec, SliType
+from schemas.units import Tolerance, parse_duration, parse_share
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+__all__ = [
+    "SLI_TYPES", "Arm", "ErrorBudget", "ExperimentSpec", "Policy", "Rollback", "SliSpec", "SliType", "SpecErrors", "Step",
+    "Tolerance", "experiment_json_schema", "load_specs", "parse_specs", "spec_files",
+]  # fmt: skip
+
+CONTROL = "control"
+CONFIG_NAME = "davy.yaml"
 SPEC_SUFFIXES = (".yaml", ".yml")
-STEPS_MAX = 100
 SLIS_MAX = 100
+STEPS_MAX = 100
 CANDIDATES_MAX = 32
+UPSTREAMS_MAX = 256
 RISK_MAX = 0.5
 """alpha and beta beyond one half promise nothing."""
+WEIGHT_MIN = 0.0001
+"""The finest share that every splitter can carry: weights are integers that add up to 10,000."""
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+T = TypeVar("T")
 
 EXAMPLE = """\
-apiVersion: davy/v1
-kind: Experiment
 id: checkout-2.4.0
 service: checkout
 environment: production
@@ -40,375 +51,306 @@ variants:
   control: {version: 2.3.1}
   canary: {version: 2.4.0}
 slis:
-  - {name: errors, type: error_ratio, max_increase: 0.5pp}
+  - name: errors
+    type: error_ratio
+    max_increase: 0.5pp
 steps:
   - {weight: 1%, duration: 5m}
 """
 
 
-M = TypeVar("M", bound="Model")
-
-
 class SpecErrors(Errors):
-    """Everything that is wrong with a spec."""
+    """Everything that is wrong with some specs."""
 
 
-def _parsed(parse: Callable[[Any], Any]) -> BeforeValidator:
-    """A validator that keeps the parser's own sentence."""
-
-    def validate(value: Any) -> Any:
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise PydanticCustomError("unit", "{message}", {"message": str(error)}) from None
-
-    return BeforeValidator(validate, json_schema_input_type=str | float)
+def _risk(value: object) -> float:
+    share = parse_share(value)
+    if not 0 < share <= RISK_MAX:
+        raise ValueError(f"{str(value)!r} must be above 0 and at most {RISK_MAX}: say for example 0.01")
+    return share
 
 
-def _positive(value: Any) -> int:
-    micros = parse_duration(value)
-    if micros == 0:
-        raise ValueError("a duration of zero does nothing; write for example 5m")
-    return micros
+def _weight(value: object) -> float:
+    share = parse_share(value)
+    if share < WEIGHT_MIN:
+        raise ValueError(f"{str(value)!r} is less than a splitter can do: say at least 0.01%")
+    return share
 
 
-def _tolerance(value: Any) -> Tolerance:
-    return value if isinstance(value, Tolerance) else parse_tolerance(value)
-
-
-def _id(value: Any) -> str:
-    if not isinstance(value, str) or not ID.fullmatch(value):
-        raise ValueError(f"{value!r} is no id; use letters, digits, '.', '_' and '-', at most 128, first a letter or digit")
+def _address(value: str) -> str:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ValueError(f"{value!r} is not an address: say HOST:PORT, like 10.0.0.7:8080")
     return value
 
 
-DurationUs = Annotated[int, _parsed(parse_duration)]
-PositiveUs = Annotated[int, _parsed(_positive)]
-Share = Annotated[float, _parsed(parse_share)]
-Identifier = Annotated[str, _parsed(_id)]
-Text = Annotated[str, Field(min_length=1, max_length=256)]
-Risk = Annotated[float, _parsed(parse_share), Field(gt=0, le=RISK_MAX)]
+def _header(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError(f"{value!r} is not the name of an HTTP header: say for example X-Unit-Id")
+    return value
 
 
-class Model(BaseModel):
-    """Frozen; unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+_RISK_SCHEMA: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": RISK_MAX}
+Risk = Annotated[float, BeforeValidator(_risk), WithJsonSchema(_RISK_SCHEMA)]
+Weight = Annotated[Share, BeforeValidator(_weight)]
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Arm(Model):
     """One variant: the version that serves it and, for a proxy, where."""
 
-    version: Text
-    upstream: tuple[str, ...] = ()
-
-
-class SliSpec(Model):
-    """One service-level indicator and how much worse it may become. `line` is where it stands in the spec."""
-
-    name: Identifier
-    type: Literal["error_ratio", "latency_quantile", "latency_mean", "throughput", "resource_mean"]
-    quantile: float | None = Field(default=None, gt=0, lt=1)
-    field: Text | None = None
-    mode: Literal["enforce", "shadow"] = "enforce"
-    max_increase: Annotated[Tolerance, _parsed(_tolerance)] | None = None
-    max_decrease: Annotated[Tolerance, _parsed(_tolerance)] | None = None
-    _line: int = PrivateAttr(default=1)
-
-    @property
-    def line(self) -> int:
-        """Where it stands in the spec's source."""
-        return self._line
-
-    @property
-    def tolerance(self) -> Tolerance:
-        """The one that its type asks for."""
-        tolerance = self.max_decrease if self.type == "throughput" else self.max_increase
-        return tolerance or DEFAULT_TOLERANCE[self.type]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        wrong, right = ("max_increase", "max_decrease")
-        if self.type != "throughput":
-            wrong, right = right, wrong
-        if getattr(self, wrong) is not None:
-            raise _at((wrong,), f"{self.type} has no {wrong}; write {right}")
-        if self.type == "throughput" and self.max_decrease and not _is_share(self.max_decrease):
-            raise _at(("max_decrease",), "a throughput may fall by a percentage below 100%, for example 30%")
-        if self.type == "error_ratio" and self.max_increase and self.max_increase.kind == "absolute":
-            if self.max_increase.value >= 1:
-                raise _at(("max_increase",), "an error ratio cannot rise by 100pp or more; write for example 0.5pp")
-        if self.type == "latency_quantile" and self.max_increase and self.max_increase.kind == "absolute":
-            raise _at(("max_increase",), "a latency quantile is compared relatively; write for example 10%")
-        if self.type in ("latency_mean", "resource_mean") and self.max_increase and self.max_increase.kind == "absolute":
-            raise _at(("max_increase",), "a mean is compared relatively; write for example 5%")
-        if (self.quantile is not None) != (self.type == "latency_quantile"):
-            said = "needs quantile: for example 0.99" if self.quantile is None else "has no quantile"
-            raise _at(("type" if self.quantile is None else "quantile",), f"{self.type} {said}")
-        if (self.field is not None) != (self.type == "resource_mean"):
-            said = "needs field: for example cpu_us" if self.field is None else "has no field"
-            raise _at(("type" if self.field is None else "field",), f"{self.type} {said}")
-        return self
-
-
-DEFAULT_TOLERANCE: Mapping[str, Tolerance] = {
-    "error_ratio": Tolerance("absolute", 0.005),
-    "latency_quantile": Tolerance("relative", 0.10),
-    "latency_mean": Tolerance("relative", 0.05),
-    "throughput": Tolerance("relative", 0.30),
-    "resource_mean": Tolerance("relative", 0.15),
-}
-
-
-def _is_share(tolerance: Tolerance) -> bool:
-    return tolerance.kind == "relative" and tolerance.value < 1
-
-
-def _at(path: Path, message: str) -> PydanticCustomError:
-    """An error of a field, raised where the whole model is looked at."""
-    return PydanticCustomError("davy", "{message}", {"message": message, "path": list(path)})
+    version: Text = Field(examples=["2.4.0"])
+    upstream: tuple[Address, ...] = Field(default=(), max_length=UPSTREAMS_MAX, examples=["[10.0.0.7:8080]"])
 
 
 class Policy(Model):
-    """Promises and patience; times in microseconds."""
+    """The two error budgets and when a rollout may end; durations in microseconds."""
 
     alpha: Risk = 0.01
     beta: Risk = 0.05
-    min_duration_us: DurationUs = Field(default=600_000_000, alias="min_duration")
-    min_requests: int = Field(default=1000, ge=0)
-    max_duration_us: PositiveUs = Field(default=86_400_000_000, alias="max_duration")
+    min_duration_us: DurationUs = Field(default=600_000_000, alias="min_duration", json_schema_extra={"default": "10m"})
+    min_requests: int = Field(default=1000, ge=0, lt=2**53, examples=["1000"])
+    max_duration_us: PositiveUs = Field(default=86_400_000_000, alias="max_duration", json_schema_extra={"default": "24h"})
     on_no_data: Literal["hold", "rollback"] = "hold"
-    sustained_us: DurationUs = Field(default=30_000_000, alias="sustained")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.min_duration_us > self.max_duration_us:
-            raise _at(("min_duration",), "min_duration is longer than max_duration")
-        return self
+    sustained_us: DurationUs = Field(default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"})
 
 
 class ErrorBudget(Model):
-    """How much of the time, or of the requests, must be good."""
+    """The share of requests of the service that must be good over a window."""
 
-    objective: Share = 0.999
-    window_us: PositiveUs = Field(default=30 * 86_400_000_000, alias="window")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not 0 < self.objective < 1:
-            raise _at(("objective",), "an objective lies between 0% and 100%, for example 99.9%")
-        return self
+    objective: InnerShare = 0.999
+    window_us: PositiveUs = Field(default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"})
 
 
 class Step(Model):
-    """Each candidate gets `weight` of the traffic for that long."""
+    """Each candidate gets `weight` (0 to 1) of the traffic for `duration_us`."""
 
-    weight: Share
-    duration_us: PositiveUs = Field(alias="duration")
+    weight: Weight = Field(examples=["10%"])
+    duration_us: PositiveUs = Field(alias="duration", examples=["10m"])
 
 
 class Rollback(Model):
     """How long a rollback stays possible, and to which arm."""
 
-    window_us: PositiveUs = Field(default=86_400_000_000, alias="window")
-    to: str = "control"
+    window_us: PositiveUs = Field(default=86_400_000_000, alias="window", json_schema_extra={"default": "24h"})
+    to: Identifier = CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a spec was written."""
+
+    source: str = ""
+    path: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class ExperimentSpec(Model):
-    """One experiment. `source` is its YAML as written; `lines` maps a path such as ``slis[0].max_increase`` to its line."""
+    """One experiment. Only `load_specs` checks the rules that span several fields."""
 
-    control: ClassVar[str] = "control"
-    """Name of the arm that the others are compared with."""
+    control: ClassVar[str] = CONTROL
+    """Name of the arm that the others are compared with; in mode absolute it may not be there."""
 
     api_version: Literal["davy/v1"] = Field(default="davy/v1", alias="apiVersion")
     kind: Literal["Experiment"] = "Experiment"
-    id: Identifier
+    id: Identifier = Field(examples=["checkout-2.4.0"])
     hypothesis: str = ""
     owner: str = ""
-    service: Text
-    environment: Text
+    service: Text = Field(examples=["checkout"])
+    environment: Text = Field(examples=["production"])
     mode: Literal["compare", "absolute", "shadow"] = "compare"
-    variants: dict[Identifier, Arm]
-    randomization: Literal["request", "user", "session", "shard"] = "request"
-    unit_header: Text = "X-Unit-Id"
-    slis: tuple[SliSpec, ...] = Field(min_length=1, max_length=SLIS_MAX)
+    variants: dict[Identifier, Arm] = Field(examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"])
+    randomization: Literal["request", "user", "session", "shard"] = "user"
+    unit_header: Annotated[Text, AfterValidator(_header)] = "X-Unit-Id"
+    slis: tuple[SliSpec, ...] = Field(
+        min_length=1, max_length=SLIS_MAX, examples=["[{name: errors, type: error_ratio, max_increase: 0.5pp}]"]
+    )
     policy: Policy = Policy()
     error_budget: ErrorBudget | None = None
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=STEPS_MAX)
+    steps: tuple[Step, ...] = Field(
+        min_length=1, max_length=STEPS_MAX, examples=["[{weight: 10%, duration: 10m}, {weight: 50%, duration: 10m}]"]
+    )
     rollback: Rollback = Rollback()
-    _source: str = PrivateAttr(default="")
-    _path: str = PrivateAttr(default="")
-    _lines: Mapping[str, int] = PrivateAttr(default_factory=dict[str, int])
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @property
     def candidates(self) -> tuple[str, ...]:
         """All variants but the control, in the order of the spec."""
-        return tuple(name for name in self.variants if name != self.control)
+        return tuple(name for name in self.variants if name != CONTROL)
 
     @property
     def source(self) -> str:
-        """The YAML text of this document alone."""
-        return self._source
+        """The YAML text of this document alone; parsed again it gives the same spec, its lines counted from its own start."""
+        return self._origin.source
 
     @property
     def path(self) -> str:
         """The file it came from."""
-        return self._path
+        return self._origin.path
 
     @property
     def lines(self) -> Mapping[str, int]:
-        """Line of every path."""
-        return self._lines
+        """Line of every path that was written, in the file: ``slis[0].max_increase`` -> 14."""
+        return self._origin.lines
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the parsed content: comments, order and formatting do not matter."""
+        """SHA-256 of the parsed content: comments, order of keys and formatting do not matter."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.control not in self.variants and self.mode != "absolute":
-            raise _at(("variants",), "there is no control among the variants; add one, or say mode: absolute")
-        if not self.candidates:
-            raise _at(("variants",), "there is no candidate beside control; add for example canary: {version: 2.4.0}")
-        if len(self.candidates) > CANDIDATES_MAX:
-            raise _at(("variants",), f"there are more than {CANDIDATES_MAX} candidates")
-        if self.rollback.to not in self.variants and self.mode != "absolute":
-            raise _at(("rollback", "to"), f"there is no variant {self.rollback.to!r} to roll back to")
-        for index, step in enumerate(self.steps):
-            if index and step.weight < self.steps[index - 1].weight:
-                before = f"{self.steps[index - 1].weight:.4g}"
-                raise _at(("steps", index, "weight"), f"weights must not fall: this is less than the {before} before it")
-            if step.weight * len(self.candidates) > 1 + 1e-9:
-                raise _at(
-                    ("steps", index, "weight"),
-                    f"{len(self.candidates)} candidates at this weight are more than all traffic; "
-                    f"write at most {100 / len(self.candidates):.4g}%",
-                )
-        names = [sli.name for sli in self.slis]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise _at(("slis", index, "name"), f"there is another SLI named {name!r}; names must differ")
-        return self
+    def written_at(self, origin: Origin) -> ExperimentSpec:
+        """The same spec with its place; its SLIs know their lines."""
+        slis = tuple(sli.on_line(origin.lines.get(f"slis[{i}]", 1)) for i, sli in enumerate(self.slis))
+        spec = self.model_copy(update={"slis": slis})
+        spec._origin = origin
+        return spec
 
 
-def load_specs(source: FilePath | str, *, path: str | None = None) -> list[ExperimentSpec]:
-    """All specs of a file, a folder (`*.yaml`, `*.yml`) or a YAML text (a str with a line break); raises `SpecErrors`.
+def load_specs(source: Path | str | Sequence[Path], *, path: str | None = None) -> list[ExperimentSpec]:
+    """All specs of a file, a folder, several of them, or a YAML text (a str with a line break, `path` names it).
 
-    `path` names a text in messages. Ids must differ across everything that is loaded together.
+    Ids must differ across everything that is loaded together. Raises `SpecErrors` with all that is wrong, `UserError` where
+    a file cannot be read.
     """
-    findings: list[Finding] = []
-    specs: list[ExperimentSpec] = []
-    seen: dict[str, str] = {}
-    for name, text in _texts(source, path):
-        try:
-            documents = read(text, name)
-        except Errors as errors:
-            findings += errors.findings
-            continue
-        if not documents:
-            findings.append(Finding(name, 1, 1, "there is no spec in this file"))
-        for document in documents:
-            spec = _spec(document, findings)
-            if spec is None:
-                continue
-            place = document.at(("id",), "")
-            if spec.id in seen:
-                findings.append(document.at(("id",), f"id {spec.id!r} is already used in {seen[spec.id]}"))
-            seen.setdefault(spec.id, f"{place.file}:{place.line}")
-            specs.append(spec)
-    if findings:
-        raise SpecErrors(findings)
+    if isinstance(source, str) and "\n" in source:
+        documents, findings = read(source, path or "<text>")
+        findings += _none(path or "<text>", documents, findings)
+    else:
+        documents, findings = [], list[Finding]()
+        for file in spec_files([Path(source)] if isinstance(source, str | Path) else source):
+            try:
+                found, wrong = read(read_text(file), str(file))
+            except Errors as errors:
+                found, wrong = [], list(errors.findings)
+            documents += found
+            findings += wrong + _none(str(file), found, wrong)
+    specs, wrong = parse_specs(documents)
+    if findings or wrong:
+        raise SpecErrors([*findings, *wrong])
     return specs
 
 
-def _texts(source: FilePath | str, path: str | None) -> list[tuple[str, str]]:
-    if isinstance(source, str) and "\n" in source:
-        return [(path or "spec", source)]
-    place = FilePath(source)
-    files = sorted(f for f in place.iterdir() if f.suffix in SPEC_SUFFIXES) if place.is_dir() else [place]
-    if not files:
-        raise UserError(f"{place}: there is no *.yaml file in this folder")
+def spec_files(places: Iterable[Path]) -> list[Path]:
+    """The files named, and those of the folders named, sorted; raises `UserError` for a folder without any."""
+    files: list[Path] = []
+    for place in places:
+        if not place.is_dir():
+            files.append(place)
+            continue
+        inside = sorted(file for file in place.iterdir() if file.suffix in SPEC_SUFFIXES and file.name != CONFIG_NAME)
+        if not inside:
+            raise UserError(f"{place} holds no spec: no file in it ends in .yaml")
+        files += inside
+    return files
+
+
+def _none(file: str, documents: Sequence[Located], findings: Sequence[Finding]) -> list[Finding]:
+    if documents or findings:
+        return []
+    return [Finding(file, 1, 1, "there is no experiment in here: say kind: Experiment, id: ...")]
+
+
+def parse_specs(documents: Sequence[Located]) -> tuple[list[ExperimentSpec], list[Finding]]:
+    """Specs of the documents that have no error, and all that is wrong with the others and between them."""
+    specs: list[ExperimentSpec] = []
+    findings: list[Finding] = []
+    first: dict[str, Finding] = {}
+    for document in documents:
+        if not isinstance(document.data, dict):
+            findings.append(document.at((), "an experiment is a mapping: say kind: Experiment, id: ..."))
+            continue
+        spec, wrong = validated(ExperimentSpec, document)
+        data = cast("dict[str, Any]", document.data)
+        wrong += [document.at(loc, message) for rule in _RULES for loc, message in rule(data)]
+        place = document.at(("id",), "")
+        name = data.get("id")
+        if isinstance(name, str) and (other := first.setdefault(name, place)) is not place:
+            wrong.append(document.at(("id",), f"id: {name!r} is used already, at {other.file}:{other.line}: say another"))
+        findings += wrong
+        if spec is not None and not wrong:
+            specs.append(spec.written_at(Origin(document.source, document.file, document.lines())))
+    return specs, findings
+
+
+# Rules that look at several fields. They see the data as written, so that they speak even where other fields are wrong;
+# what they cannot read, its own field complains about.
+
+Problems = Iterator[tuple[Loc, str]]
+
+
+def _variants(data: Mapping[str, Any]) -> Problems:
+    variants = data.get("variants")
+    if not isinstance(variants, dict):
+        return
+    names = list(cast("dict[str, Any]", variants))
+    if CONTROL not in names and data.get("mode") != "absolute":
+        yield ("variants",), f"{CONTROL} is missing: say {CONTROL}: {{version: ...}}, or mode: absolute for a first deploy"
+    candidates = [name for name in names if name != CONTROL]
+    if not candidates:
+        yield ("variants",), f"there is no candidate beside {CONTROL}: say for example canary: {{version: 2.4.0}}"
+    if len(candidates) > CANDIDATES_MAX:
+        yield ("variants",), f"{len(candidates)} candidates are too many: say at most {CANDIDATES_MAX}"
+    to = _get(data, "rollback", "to")
+    if isinstance(to, str) and to not in names:
+        yield ("rollback", "to"), f"to: there is no variant {to!r}: say one of {', '.join(names)}"
+
+
+def _weights(data: Mapping[str, Any]) -> Problems:
+    steps, variants = data.get("steps"), data.get("variants")
+    candidates = len([name for name in variants if name != CONTROL]) if isinstance(variants, dict) else 1
+    highest, written = 0.0, ""
+    for index, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else []):
+        text = _get(step, "weight")
+        weight = _parsed(parse_share, text)
+        if weight is None:
+            continue
+        loc: Loc = ("steps", index, "weight")
+        if weight < highest:
+            yield loc, f"weight: {text} is less than the {written} before it: weights may not fall, say at least {written}"
+        elif candidates > 1 and weight * candidates > 1 + 1e-9:
+            most = int(10_000 / candidates) / 100
+            yield loc, f"weight: {candidates} candidates with {text} each are more than all traffic: say at most {most:g}%"
+        if weight >= highest:
+            highest, written = weight, text
+
+
+def _names(data: Mapping[str, Any]) -> Problems:
+    seen: set[str] = set()
+    slis = data.get("slis")
+    for index, sli in enumerate(cast("list[Any]", slis) if isinstance(slis, list) else []):
+        name = _get(sli, "name")
+        if isinstance(name, str) and name in seen:
+            yield ("slis", index, "name"), f"name: there is another SLI named {name!r}: say another name"
+        seen.add(str(name))
+
+
+def _durations(data: Mapping[str, Any]) -> Problems:
+    least, most = (_get(data, "policy", name) for name in ("min_duration", "max_duration"))
+    default = ExperimentSpec.model_fields["policy"].default
+    min_us = default.min_duration_us if least is None else _parsed(parse_duration, least)
+    max_us = default.max_duration_us if most is None else _parsed(parse_duration, most)
+    if min_us is not None and max_us is not None and min_us > max_us > 0:
+        name = "min_duration" if least is not None else "max_duration"
+        yield ("policy", name), f"{name}: min_duration {least or '10m'} is longer than max_duration {most or '24h'}"
+
+
+_RULES: tuple[Callable[[Mapping[str, Any]], Problems], ...] = (_variants, _weights, _names, _durations)
+
+
+def _get(data: Any, *names: str) -> Any:
+    for name in names:
+        data = cast("dict[str, Any]", data).get(name) if isinstance(data, dict) else None
+    return data
+
+
+def _parsed(parse: Callable[[object], T], value: object) -> T | None:
     try:
-        return [(str(file), file.read_text("utf-8")) for file in files]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{place}: this is no UTF-8 text: {error.reason}") from None
-    except OSError as error:
-        raise UserError(f"{place}: cannot be read: {error.strerror}") from None
-
-
-def _spec(document: Located, findings: list[Finding]) -> ExperimentSpec | None:
-    spec = validated(ExperimentSpec, document, findings)
-    if spec is None:
+        return parse(value)
+    except ValueError:
         return None
-    first = document.values[()][0] - 1
-    lines = {_dotted(path): place[0] - first for path, place in {**document.values, **document.keys}.items() if path}
-    spec._source, spec._path, spec._lines = document.source, document.file, lines
-    for index, sli in enumerate(spec.slis):
-        sli._line = lines.get(f"slis[{index}]", 1)
-    return spec
-
-
-def _dotted(path: Path) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def validated(model: type[M], document: Located, findings: list[Finding]) -> M | None:
-    """The document as a model, or None with what is wrong added to `findings`."""
-    if not isinstance(document.data, dict):
-        findings.append(document.at((), f"expected fields such as {', '.join(list(model.model_fields)[:3])}"))
-        return None
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        details = error.errors()
-        places = [detail["loc"] for detail in details]
-        for detail in details:
-            size = len(detail["loc"])
-            if detail["type"] == "too_short" and any(len(p) > size and p[:size] == detail["loc"] for p in places):
-                continue  # it is only short of the items that have findings of their own
-            findings.append(_finding(model, document, detail))
-        return None
-
-
-def _finding(model: type[Model], document: Located, detail: ErrorDetails) -> Finding:
-    context = detail.get("ctx", {})
-    path: Path = (*detail["loc"], *context.get("path", ()))
-    path = tuple(part for part in path if part != "[key]")
-    name = str(path[-1]) if path else ""
-    if detail["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-        return document.at(path, f"unknown field {name!r}; {hint}", key=True)
-    if detail["type"] == "missing":
-        return document.at(path[:-1], f"{name!r} is missing")
-    if detail["type"] in ("unit", "davy"):
-        return document.at(path, str(context.get("message", detail["msg"])))
-    said = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return document.at(path, f"{name}: should be {said}" if said != detail["msg"] else f"{name}: {said}")
-
-
-def _fields_at(model: type[Model], path: Path) -> list[str]:
-    """Names of the fields that may stand at a path, as they are written."""
-    schema = model.model_json_schema(by_alias=True)
-    node: dict[str, Any] = schema
-    for part in path:
-        node = _resolved(schema, node)
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
-    return list(_resolved(schema, node).get("properties", {}))
-
-
-def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for branch in node.get("anyOf", []):
-        if "$ref" in branch:
-            node = branch
-    return schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
 
 
 def experiment_json_schema() -> dict[str, Any]:
-    """JSON Schema of the YAML."""
-    return ExperimentSpec.model_json_schema(by_alias=True)
+    """JSON Schema of the YAML, as `davy schema Experiment` prints it."""
+    schema = ExperimentSpec.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

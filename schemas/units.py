@@ -1,84 +1,153 @@
-"""Durations, shares and tolerances as people write them: ``5m``, ``1%``, ``0.5pp``, ``20ms``."""
+"""Durations, shares and tolerances as people write them: ``5m``, ``1%``, ``0.5pp``, ``20ms``.
+
+All raise ValueError with a sentence that says what would be right.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Literal, NoReturn
 
-DURATION_MAX_US = 10 * 365 * 86_400 * 1_000_000
+DURATION_MAX_US = 3650 * 86_400_000_000
 """Ten years: a longer duration is a slip."""
-_DURATIONS_US = {
-    "us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000,
+_DURATIONS_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_BYTES = {
+    "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30
 }  # fmt: skip
-_SIZES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-_NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([A-Za-z%]*)")
+_UNITS = {"%": "share", "pp": "points"} | dict.fromkeys(_DURATIONS_US, "time") | dict.fromkeys(_BYTES, "bytes")
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))\s*([A-Za-zµ%]*)")
+_WORDS = re.compile(r"(u|µ|micro|ms|mil|s|m|h|d|w)", re.IGNORECASE)
+_SHORT = {"u": "us", "µ": "us", "micro": "us", "mil": "ms"}
+
+Dimension = Literal["ratio", "time", "bytes", "number", "traffic"]
+"""What a measure is measured in: a ratio of requests, microseconds, bytes, a unit of its own, requests of an arm."""
+_EXAMPLES: dict[Dimension, str] = {
+    "ratio": "0.5pp (percentage points) or 10% (relative)",
+    "time": "10% (relative) or 20ms (absolute)",
+    "bytes": "10% (relative) or 50MB (absolute)",
+    "number": "10% (relative) or 5 (absolute, in the measure's own unit)",
+    "traffic": "30%",
+}
+_ABSOLUTE: dict[Dimension, dict[str, float]] = {
+    "ratio": {"pp": 0.01},
+    "time": {"": 1} | {name: float(size) for name, size in _DURATIONS_US.items()},
+    "bytes": {"": 1} | {name: float(size) for name, size in _BYTES.items()},
+    "number": {"": 1},
+    "traffic": {},
+}
+RELATIVE_MAX = 100.0
+"""A tolerance above 10,000 % is a slip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much worse is still fine: relative (0.1 is 10 %) or absolute (0.005 is 0.5pp; microseconds, bytes)."""
+    """How much worse is still fine: relative (0.1 is 10 %) or absolute (0.005 is 0.5pp; else microseconds, bytes, ...)."""
 
     kind: Literal["relative", "absolute"]
     value: float
 
 
-def _split(text: str, example: str) -> tuple[float, str]:
-    match = _NUMBER.fullmatch(text.strip())
-    if match is None or not math.isfinite(float(match[1])):
-        raise ValueError(f"{text!r} is not understood; write for example {example}")
-    return float(match[1]), match[2]
+def parse_duration(value: object) -> int:
+    """Microseconds.
 
-
-def parse_duration(value: Any) -> int:
-    """Microseconds of ``500ms``, ``30s``, ``5m``, ``24h``, ``30d``; raises ValueError with what would be right."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("a duration is written like 30s, 5m or 24h")
-    if not isinstance(value, str):
-        raise ValueError(f"{value} has no unit; say {value}s, {value}m or {value}h")
-    number, unit = _split(value, "30s, 5m or 24h")
+    >>> parse_duration("5m"), parse_duration("500ms"), parse_duration("1.5h")
+    (300000000, 500000, 5400000000)
+    """
+    number, unit = _quantity(value, "a duration", "30s, 5m or 24h")
+    if not unit:
+        raise ValueError(f"{_shown(value)} has no unit: say {number}s" if number else "a duration needs a unit: say 0s")
     if unit not in _DURATIONS_US:
-        raise ValueError(f"{value!r} has no known unit; write for example 30s, 5m or 24h")
+        word = _WORDS.match(unit)
+        short = _SHORT.get(word[1].lower(), word[1].lower()) if word else None
+        if short == "w":
+            raise ValueError(f"{_shown(value)} is not a duration: say {number * 7:f}d")
+        right = f"{number}{short}" if short else "a number with us, ms, s, m, h or d, like 30s"
+        raise ValueError(f"{_shown(value)} is not a duration: say {right}")
     micros = number * _DURATIONS_US[unit]
     if not 0 <= micros <= DURATION_MAX_US:
-        raise ValueError(f"{value!r} is out of range; a duration lies between 0s and 3650d")
-    return round(micros)
+        raise ValueError(f"{_shown(value)} is not between 0s and 3650d")
+    return int(micros.to_integral_value())
 
 
-def parse_share(value: Any) -> float:
-    """A share of 0 to 1, written ``1%`` or ``0.01``; raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("a share is written like 1% or 0.01")
-    number, unit = (float(value), "") if not isinstance(value, str) else _split(value, "1% or 0.01")
+def parse_share(value: object) -> float:
+    """A share, 0 to 1.
+
+    >>> parse_share("1%"), parse_share("0.01"), parse_share("99.9%")
+    (0.01, 0.01, 0.999)
+    """
+    number, unit = _quantity(value, "a share", "1% or 0.01")
     if unit not in ("", "%"):
-        raise ValueError(f"{value!r} is no share; write for example 1% or 0.01")
-    share = number / 100 if unit == "%" else number
-    if not 0 <= share <= 1:
-        hint = f"; did you mean {number:g}%?" if unit == "" and 1 < number <= 100 else ""
-        raise ValueError(f"{value} is not between 0% and 100%{hint}")
-    return share
+        raise ValueError(f"{_shown(value)} is not a share: say {number}%, or a number between 0 and 1")
+    share = number / 100 if unit else number
+    if share < 0:
+        raise ValueError(f"{_shown(value)} is below zero: a share lies between 0% and 100%")
+    if share > 1:
+        meant = f": say {number}%" if not unit and number <= 100 else ": a share lies between 0% and 100%"
+        raise ValueError(f"{_shown(value)} is more than everything{meant}")
+    return float(share)
 
 
-def parse_tolerance(value: Any) -> Tolerance:
-    """``10%`` is relative, ``0.5pp`` absolute in percentage points, ``20ms``, ``50MB`` or a bare number absolute."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("a tolerance is written like 10% (relative), 0.5pp (percentage points) or 20ms")
-    if not isinstance(value, str):
-        return _tolerance("absolute", float(value), value)
-    number, unit = _split(value, "10% (relative), 0.5pp (percentage points) or 20ms")
+def parse_tolerance(value: object, dimension: Dimension) -> Tolerance:
+    """``10%`` is relative, anything else absolute in what the measure is measured in.
+
+    >>> parse_tolerance("10%", "time")
+    Tolerance(kind='relative', value=0.1)
+    >>> parse_tolerance("0.5pp", "ratio"), parse_tolerance("20ms", "time").value, parse_tolerance("50MB", "bytes").value
+    (Tolerance(kind='absolute', value=0.005), 20000.0, 50000000.0)
+    """
+    example = _EXAMPLES[dimension]
+    number, unit = _quantity(value, "a tolerance", example)
+    if number < 0:
+        raise ValueError(f"{_shown(value)} is below zero: a tolerance says how much worse is still fine, like {example}")
     if unit == "%":
-        return _tolerance("relative", number / 100, value)
-    if unit == "pp":
-        return _tolerance("absolute", number / 100, value)
-    if unit in _DURATIONS_US:
-        return _tolerance("absolute", number * _DURATIONS_US[unit], value)
-    if unit in _SIZES or not unit:
-        return _tolerance("absolute", number * _SIZES.get(unit, 1.0), value)
-    raise ValueError(f"{value!r} has no known unit; write for example 10% (relative), 0.5pp (percentage points) or 20ms")
+        return _relative(number / 100, value, dimension)
+    sizes = _ABSOLUTE[dimension]
+    if unit not in sizes:
+        _wrong_unit(number, unit, value, dimension)
+    if unit == "pp" and number >= 100:
+        raise ValueError(f"{_shown(value)} allows everything to fail: say for example 0.5pp")
+    return Tolerance("absolute", float(number * Decimal(str(sizes[unit]))))
 
 
-def _tolerance(kind: Literal["relative", "absolute"], value: float, written: Any) -> Tolerance:
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{written} is negative or no number; a tolerance is 0 or more")
-    return Tolerance(kind, value)
+def _relative(share: Decimal, value: object, dimension: Dimension) -> Tolerance:
+    if dimension == "traffic" and not 0 < share < 1:
+        raise ValueError(f"{_shown(value)} is not between 0% and 100%: say how much of its traffic may be missing, like 30%")
+    if share > Decimal(str(RELATIVE_MAX)):
+        raise ValueError(f"{_shown(value)} is more than {RELATIVE_MAX * 100:.0f}%: say {_EXAMPLES[dimension]}")
+    return Tolerance("relative", float(share))
+
+
+def _wrong_unit(number: Decimal, unit: str, value: object, dimension: Dimension) -> NoReturn:
+    if not unit:
+        say = f"{number}pp (percentage points) or {number}% (relative)" if dimension == "ratio" else f"{number}%"
+        if number < 1:
+            say = _EXAMPLES[dimension] if number == 0 else say.replace(str(number), f"{(number * 100).normalize():f}")
+        raise ValueError(f"{_shown(value)} has no unit: say {say}")
+    kind = _UNITS.get(unit)
+    told = {"points": "is in percentage points", "time": "is a time", "bytes": "is a size"}.get(kind or "")
+    if told is None:
+        raise ValueError(f"{_shown(value)} has an unknown unit {unit!r}: say {_EXAMPLES[dimension]}")
+    measured = {
+        "ratio": "a share of requests", "time": "a time", "bytes": "a size", "number": "a number", "traffic": "traffic"
+    }  # fmt: skip
+    raise ValueError(f"{_shown(value)} {told}, but this measures {measured[dimension]}: say {_EXAMPLES[dimension]}")
+
+
+def _quantity(value: object, what: str, example: str) -> tuple[Decimal, str]:
+    """Number and unit of a text, both as written."""
+    match = _QUANTITY.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) else None
+    if match is None or isinstance(value, bool):
+        raise ValueError(f"{_shown(value)} is not {what}: say {example}")
+    return Decimal(match[1]), match[2]
+
+
+def _shown(value: object) -> str:
+    """A value in a message; long ones are cut."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = str(value)
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
