@@ -67,9 +67,9 @@ def tilts(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
 
 
 def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slice) -> float:
-    """Expected l per request (of both arms) of the best bet where the arms fail at `p_c` and `p_b`.
+    """Expected l per request (of both arms) of the best bet where the arms fail at `p_c`, `p_b`.
 
-    `share` in (0, 1) is the candidate's. Plain arithmetic: eight numbers are too few for numpy's cost per call.
+    `share` in (0, 1) is the candidate's. Plain arithmetic: numpy costs more for eight numbers.
     """
     exposed, nb = r0 * share, 1 - share
     best = -math.inf

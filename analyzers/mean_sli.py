@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from schemas.spec import SliSpec
 
 from analyzers import forecast
 from analyzers.arm import MeasureSum, PairWindow
@@ -17,6 +16,7 @@ from analyzers.means import REQUESTS_MIN, Means, Sample, half_width
 from analyzers.piece import Piece, gather
 from analyzers.sli import Plan, Reading, current_share
 from schemas.delta import QUARTERS
+from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,10 +49,8 @@ class MeanState:
 
 def start(sli: SliSpec, plan: Plan, measure: str) -> MeanState:
     """The state before the first window."""
-    tolerance = sli.max_increase or sli.max_decrease
-    sign = 1.0 if sli.max_increase or not sli.max_decrease else -1.0
-    value = tolerance.value if tolerance else 0.0
-    relative = tolerance is None or tolerance.kind == "relative"
+    sign = -1.0 if sli.limit == "max_decrease" else 1.0
+    value, relative = sli.tolerance.value, sli.tolerance.kind == "relative"
     means = Means(1 + sign * value if relative else 1.0, plan.units)
     return MeanState(measure, sign, relative, value, plan.alpha, plan.beta, means)
 

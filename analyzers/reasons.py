@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from schemas.spec import ExperimentSpec, SliSpec
-
 from analyzers.sli import Reading
 from analyzers.slis import kinds
+from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import Needed
 
 
@@ -44,8 +43,9 @@ def change(sli: SliSpec, reading: Reading) -> str:
 
 def allowance(sli: SliSpec) -> str:
     """The tolerance in words."""
-    tolerance, word = sli.max_increase or sli.max_decrease, "less" if sli.max_decrease else "more"
-    if tolerance is None or not tolerance.value:
+    word = "less" if sli.limit == "max_decrease" else "more"
+    tolerance = sli.tolerance
+    if not tolerance.value:
         return f"nothing {word}"
     if tolerance.kind == "relative":
         return f"{100 * tolerance.value:.3g} % {word}"

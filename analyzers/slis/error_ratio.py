@@ -44,9 +44,7 @@ class ErrorRatio:
 
     def start(self, sli: SliSpec, plan: Plan) -> State:
         """The state before the first window."""
-        tolerance = sli.max_increase
-        value = tolerance.value if tolerance else 0.0
-        relative = tolerance is not None and tolerance.kind == "relative"
+        value, relative = sli.tolerance.value, sli.tolerance.kind == "relative"
         starts = Starts.of(plan)
         margins = 1 + len(RATIOS) if relative else 1
         return State(

@@ -31,7 +31,7 @@ from analyzers.interval import Interval, between
 from analyzers.piece import Piece, gather
 from analyzers.sli import Plan, Reading, Starts, current_share, show_duration
 from schemas.delta import QUARTERS
-from schemas.spec import SliSpec, Tolerance
+from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -113,7 +113,7 @@ class LatencyQuantile:
 
     def start(self, sli: SliSpec, plan: Plan) -> State:
         """The state before the first window."""
-        tolerance = sli.max_increase or Tolerance(kind="relative", value=0.0)
+        tolerance = sli.tolerance
         starts = Starts.of(plan)
         return State(
             sli.quantile or 0.99, tolerance.kind == "relative", tolerance.value,

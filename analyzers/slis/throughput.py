@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from schemas.spec import SliSpec
 
 from analyzers.arm import PairWindow
 from analyzers.counts import BELOW, Counts, log_factors
@@ -21,10 +20,10 @@ from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.interval import RATIOS, of_ratios
 from analyzers.sample_ratio import share_clumps, traffic
 from analyzers.sli import Plan, Reading, Starts
+from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
 
-MAX_DECREASE = 0.3
 WEIGHT_ONE = 1 << 20
 """A row that was kept for certain has this weight."""
 
@@ -53,10 +52,10 @@ class Throughput:
 
     def start(self, sli: SliSpec, plan: Plan) -> State:
         """The state before the first window."""
-        decrease = sli.max_decrease.value if sli.max_decrease else MAX_DECREASE
         starts = Starts.of(plan)
         counts = Counts.zero(1 + len(RATIOS), len(starts))
-        return State(1 - decrease, plan.units, plan.alpha, starts, counts, Clumps.zero(), ShareClumps.zero())
+        kept = 1 - sli.tolerance.value
+        return State(kept, plan.units, plan.alpha, starts, counts, Clumps.zero(), ShareClumps.zero())
 
     def step(self, state: State, pair: PairWindow) -> State:
         """The state after one more closed window."""

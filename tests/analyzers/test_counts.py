@@ -103,8 +103,8 @@ def test_log_e_is_the_mixture(items: list[Window], phi: float) -> None:
 def test_start_points_share_half_the_weight() -> None:
     items = [(100, 100, 1, 1), (100, 100, 9, 1), (100, 100, 9, 2), (100, 100, 8, 0)]
     counts = build(items)  # start points before windows 1, 2, 3
-    logs = [plain(*item, 1.0, 0.001)[:8] for item in items]
-    e = [float(np.mean(np.exp(np.sum(logs[s:], axis=0)))) for s in range(4)]
+    logs = np.array([plain(*item, 1.0, 0.001)[:8] for item in items])
+    e = [float(np.exp(logs[s:].sum(axis=0)).mean()) for s in range(4)]
     assert counts.log_harm() == pytest.approx(math.log(e[0] / 2 + (e[1] + e[2] + e[3]) / 6))
 
 

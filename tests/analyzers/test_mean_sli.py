@@ -11,15 +11,20 @@ from analyzers.mean_sli import MeanState
 from analyzers.sli import Plan, Reading
 from analyzers.slis.latency_mean import SLI as LATENCY
 from analyzers.slis.resource_mean import SLI as RESOURCE
+from schemas.spec import SliSpec
 from tests.analyzers.builders import MEAN, arm, pair, sli
 
 PLAN = Plan(units=False, alpha=0.01, beta=0.05, steps=1, duration_us=10**15)
 
 
-def run(text: str, factor: float, shift: float = 0.0, windows: int = 30, sigma: float = 0.5) -> Reading:
-    of = RESOURCE if "resource" in text else LATENCY
-    name = "goals" if "goals" in text else "duration_us"
-    state = of.start(sli(text), PLAN)
+GOALS = sli("{name: goals, type: resource_mean, field: goals, max_decrease: 5%}")
+FIVE_MS = sli("{name: m, type: latency_mean, max_increase: 5ms}")
+
+
+def run(text: SliSpec, factor: float, shift: float = 0.0, windows: int = 30, sigma: float = 0.5) -> Reading:
+    of = RESOURCE if text.type == "resource_mean" else LATENCY
+    name = text.field or "duration_us"
+    state = of.start(text, PLAN)
     rng = np.random.default_rng(6)
     for i in range(windows):
         c, b = rng.lognormal(10, sigma, 200) * factor + shift, rng.lognormal(10, sigma, 800)
@@ -28,7 +33,7 @@ def run(text: str, factor: float, shift: float = 0.0, windows: int = 30, sigma: 
 
 
 def test_equal_arms_become_safe_and_slower_ones_harm() -> None:
-    equal, slow = run(MEAN, 1.0), run(MEAN, 1.3)
+    equal, slow = run(sli(MEAN), 1.0), run(sli(MEAN), 1.3)
     assert (equal.log_safety or 0) > math.log(20)
     assert equal.log_harm < 0
     assert slow.log_harm > math.log(100)
@@ -40,18 +45,17 @@ def test_equal_arms_become_safe_and_slower_ones_harm() -> None:
 
 
 def test_less_is_worse_with_max_decrease() -> None:
-    text = "{name: goals, type: resource_mean, field: goals, max_decrease: 5%}"
-    assert run(text, 0.7).log_harm > math.log(100)
-    assert run(text, 1.3).log_harm < 0
-    assert (run(text, 1.3).log_safety or 0) > math.log(20)
+    assert run(GOALS, 0.7).log_harm > math.log(100)
+    assert run(GOALS, 1.3).log_harm < 0
+    assert (run(GOALS, 1.3).log_safety or 0) > math.log(20)
 
 
 def test_an_absolute_margin_has_the_measures_unit() -> None:
-    at_limit = run("{name: m, type: latency_mean, max_increase: 5ms}", 1.0, shift=5000.0)
+    at_limit = run(FIVE_MS, 1.0, shift=5000.0)
     assert at_limit.effect == pytest.approx(5000, rel=0.15)
     assert at_limit.log_harm < math.log(20)
     assert (at_limit.log_safety or 0) < math.log(20)
-    assert run("{name: m, type: latency_mean, max_increase: 5ms}", 1.0, shift=9000.0).log_harm > math.log(100)
+    assert run(FIVE_MS, 1.0, shift=9000.0).log_harm > math.log(100)
 
 
 def test_one_huge_request_does_not_decide() -> None:
@@ -86,9 +90,8 @@ def test_small_windows_wait_for_ten_of_each_arm() -> None:
 
 
 def test_a_measure_that_is_always_zero_or_absent_says_nothing() -> None:
-    text = "{name: goals, type: resource_mean, field: goals, max_decrease: 5%}"
     for values in ({"goals": np.zeros(50)}, {}):
-        state = RESOURCE.start(sli(text), PLAN)
+        state = RESOURCE.start(GOALS, PLAN)
         for i in range(5):
             state = RESOURCE.step(state, pair(i, arm(50, measures=values), arm(50, measures=values)))
         assert RESOURCE.read(state).log_harm == 0
