@@ -11,7 +11,6 @@ import typer
 
 from schemas import __version__
 from schemas.errors import DavyError, InfrastructureError, UserError
-from schemas.located import Errors
 
 DEBUG = "--debug"
 
@@ -47,7 +46,7 @@ def main() -> None:
     except DavyError as error:
         if debug:
             raise
-        print(error if isinstance(error, Errors) else f"davy: {error}", file=sys.stderr)
+        print(error if hasattr(error, "findings") else f"davy: {error}", file=sys.stderr)  # they begin with a place
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()

@@ -139,8 +139,10 @@ def _read(data: bytes, start: int, writer: Any, reader: Any) -> Document:
         record = fastavro.schemaless_reader(
             stream, writer, reader, return_record_name=True, return_record_name_override=True
         )
-    except (EOFError, IndexError, ValueError, OverflowError, MemoryError, TypeError) as error:
-        raise Malformed(f"the record does not follow its schema: {error or 'it ends early'}") from error
+    except (EOFError, IndexError) as error:
+        raise Malformed("the record ends early") from error
+    except (ValueError, OverflowError, MemoryError, TypeError) as error:
+        raise Malformed(f"the record does not follow its schema: {error}") from error
     if stream.tell() != len(data):
         raise Malformed(f"{len(data) - stream.tell()} bytes trail the record")
     return cast(Document, record)

@@ -1,0 +1,46 @@
+"""Layout: everything that the content of a cell depends on, besides the rows, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from analyzers import histogram
+from schemas.config import Config
+
+AGGREGATE_VERSION = 1
+"""Raised only when the meaning of the aggregate changes, so that ordinary releases roll."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Times in microseconds; `measures` are (name, resolution) of the registered ones, in order of name."""
+
+    block_records: int
+    window_us: int
+    lateness_us: int
+    future_us: int
+    keys_per_block: int
+    label_bytes: int
+    dimensions: tuple[str, ...]
+    measures: tuple[tuple[str, float], ...]
+    delta_partitions: int
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """From the configuration."""
+        limits = config.limits
+        return cls(
+            limits.block_records, limits.window_us, limits.lateness_us, limits.future_us, limits.keys_per_block,
+            limits.label_bytes, tuple(config.dimensions),
+            tuple(sorted((name, measure.resolution) for name, measure in config.measures.items())),
+            limits.delta_partitions,
+        )  # fmt: skip
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits; deltas of different digests never mix."""
+        content = [AGGREGATE_VERSION, histogram.BINS_PER_OCTAVE, histogram.EXPONENT_MIN, "fnv1a64", "read_committed"]
+        return hashlib.sha256(json.dumps([*content, asdict(self)], sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,137 @@
+"""The embedded ClickHouse engine (chdb): the analysts' store in a folder of ours, in this process.
+
+One process at a time has the folder. A lock file beside it says so before the engine does, which would print its own
+complaint; the operating system lets go of the lock when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+import pyarrow as pa
+
+from schemas.config import Config
+from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
+from streams.sinks.tables import MODERN, TABLES, Kind, Row, ddl
+
+FOLDER = "clickhouse"
+_QUERY_FORMAT = "JSONCompactEachRowWithNamesAndTypes"
+_OUTPUT = {"date_time_output_format": "'iso'", "output_format_json_quote_64bit_integers": 0}
+_ARROW: Mapping[Kind, pa.DataType] = {
+    "text": pa.string(), "text?": pa.string(), "label": pa.string(), "label?": pa.string(), "int": pa.int64(),
+    "int?": pa.int64(), "float": pa.float64(), "float?": pa.float64(), "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"),
+    "texts": pa.list_(pa.string()), "words": pa.map_(pa.string(), pa.string()), "ints": pa.map_(pa.string(), pa.int64()),
+    "floats": pa.map_(pa.string(), pa.float64()),
+}  # fmt: skip
+
+
+class Locked(StoreUnavailable):
+    """Another process has the folder."""
+
+
+class EmbeddedStore:
+    """An open folder. Raises `Locked` when another process has it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(folder.with_suffix(".lock"))
+        from chdb.session import Session  # pyright: ignore[reportMissingTypeStubs]  # loads the engine: a second
+
+        self._open_session: Any = lambda: Session(str(folder))
+        try:
+            self._session = self._open_session()
+            self._run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+            self._run(f"USE {DATABASE}")
+        except (RuntimeError, StoreUnavailable) as error:
+            self._lock.close()
+            raise StoreUnavailable(f"the embedded store in {folder} cannot be opened: {said(error)}") from error
+
+    def migrate(self, measures: Sequence[str]) -> None:
+        """See `Store`."""
+        for statement in ddl(MODERN, measures):
+            self._run(statement)
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """See `Store`."""
+        definition = TABLES[table]
+        schema = pa.schema([(name, _ARROW[kind]) for name, kind in definition.columns.items()])
+        buffer = pa.BufferOutputStream()
+        with pa.ipc.new_stream(buffer, schema) as stream:
+            stream.write_table(pa.Table.from_pylist(cast("list[dict[str, Any]]", rows), schema))
+        columns = ", ".join(f"`{name}`" for name in definition.columns)
+        try:
+            with self._session.send_insert(f"INSERT INTO {definition.raw} ({columns})", "ArrowStream") as inserter:
+                inserter.append(buffer.getvalue().to_pybytes())
+                inserter.finish()
+        except RuntimeError as error:
+            raise StoreUnavailable(f"the embedded store refuses rows of {table}: {said(error)}") from error
+
+    def query(self, sql: str) -> Result:
+        """See `Store`."""
+        return parse(self.answer(sql))
+
+    def answer(self, sql: str) -> bytes:
+        """The answer as lines of JSON: names, types, then rows; `parse` reads them. Raises `QueryError`."""
+        statement = checked(sql)
+        session = self._open_session()  # of its own: settings stick to a session, and so may half an answer
+        try:
+            session.query(f"USE {DATABASE}")
+            for name, value in {**_OUTPUT, **LIMITS}.items():
+                literal = f"'{value}'" if name in LIMITS and isinstance(value, str) else value
+                session.query(f"SET {name} = {literal}")
+            return session.query(statement, _QUERY_FORMAT).bytes()
+        except RuntimeError as error:
+            raise QueryError(said(error)) from error
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._session.close()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, statement: str) -> None:
+        try:
+            self._session.query(statement)
+        except RuntimeError as error:
+            raise StoreUnavailable(f"the embedded store refuses a statement: {said(error)}") from error
+
+
+def folder_of(config: Config) -> Path:
+    """Where the embedded store lives."""
+    return config.data_dir / FOLDER
+
+
+def parse(answer: bytes) -> Result:
+    """What `EmbeddedStore.answer` wrote."""
+    lines = answer.split(b"\n")
+    if not lines[0]:
+        return Result((), [])
+    return Result(tuple(json.loads(lines[0])), [json.loads(line) for line in lines[2:] if line])
+
+
+def _locked(path: Path) -> IO[bytes]:
+    lock = path.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Locked(f"another process has the store in {path.with_suffix('')}: end it, or ask it with `davy query`") from None
+    return lock
+
+
+def _open(config: Config) -> EmbeddedStore:
+    return EmbeddedStore(folder_of(config))
+
+
+SINK = Sink(schemes=(None,), open=_open)

@@ -1,0 +1,236 @@
+"""The analysts' tables: their columns, and the DDL that the engine at hand understands.
+
+What people query (`windows`, `verdicts`, ...) are views; what is written are the tables behind them (`windows_raw`, ...),
+ReplacingMergeTree. Rows are absolute, never increments: a row replaces the one of the same key unless its version is
+lower. The views read with FINAL, so that a row that was written twice (a replay, a restart after kill -9) is seen once.
+
+Servers before 22.3 (Debian ships 18.16) know neither DateTime64 nor Map: there a time is a DateTime in whole seconds
+beside `<name>_us` with the exact microseconds, and a map is two arrays, `<name>.key` and `<name>.value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+Kind = Literal["text", "text?", "label", "label?", "int", "int?", "float", "float?", "bool", "time", "texts", "words", "ints", "floats"]
+"""`label`: a text with few distinct values; `?`: may be null; `words`, `ints`, `floats`: maps; `time`: UTC microseconds."""
+Row = Mapping[str, Any]
+"""Values by column name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One base table. Of rows with the same `key` the one with the highest `version` is seen, of equals the last."""
+
+    name: str
+    columns: Mapping[str, Kind]
+    key: tuple[str, ...]
+    version: str | None = None
+    month: str | None = None
+    """The time whose month is the partition."""
+
+    @property
+    def raw(self) -> str:
+        """The name of what is written."""
+        return f"{self.name}_raw"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one kind becomes one column of an engine."""
+
+    type: str
+    suffix: str = ""
+    value: Callable[[Any], Any] = lambda value: value
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What an engine's SQL can say."""
+
+    kinds: Mapping[Kind, tuple[Part, ...]]
+    replace_view: str
+    """In front of a view's name, so that the new one takes its place."""
+    drop_view: bool
+    nullable_key: str
+    """SETTINGS that allow a null in the key, or nothing: then the key's expression has no nulls."""
+    measure: str
+    """One value of the map `measures`, or null."""
+
+    def parts(self, table: Table) -> Iterator[tuple[str, str, Part]]:
+        """Engine's column, our column, and how the one becomes the other."""
+        for name, kind in table.columns.items():
+            for part in self.kinds[kind]:
+                yield f"{name}{part.suffix}", name, part
+
+    def key(self, table: Table, name: str) -> str:
+        """One column of the sorting key."""
+        kind = table.columns[name]
+        exact = f"{name}_us" if kind == "time" and len(self.kinds["time"]) > 1 else name
+        return exact if self.nullable_key or not kind.endswith("?") else f"ifNull({exact}, '\\0')"
+
+
+def _keys(value: object) -> list[str]:
+    return list(cast("Mapping[str, Any]", value))
+
+
+def _values(value: object) -> list[Any]:
+    return list(cast("Mapping[str, Any]", value).values())
+
+
+def _arrays(kind: str) -> tuple[Part, ...]:
+    return (Part("Array(String)", ".key", _keys), Part(f"Array({kind})", ".value", _values))
+
+
+_COMMON: Mapping[Kind, tuple[Part, ...]] = {
+    "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),), "int?": (Part("Nullable(Int64)"),),
+    "float": (Part("Float64"),), "float?": (Part("Nullable(Float64)"),), "texts": (Part("Array(String)"),),
+}  # fmt: skip
+MODERN = Dialect(
+    kinds={
+        **_COMMON, "label": (Part("LowCardinality(String)"),), "label?": (Part("LowCardinality(Nullable(String))"),),
+        "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')"),), "words": (Part("Map(String, String)"),),
+        "ints": (Part("Map(LowCardinality(String), Int64)"),), "floats": (Part("Map(LowCardinality(String), Float64)"),),
+    },
+    replace_view="OR REPLACE VIEW", drop_view=False, nullable_key=" SETTINGS allow_nullable_key = 1",
+    measure="if(mapContains(measures, {name}), measures[{name}], NULL)",
+)  # fmt: skip
+OLD = Dialect(
+    kinds={
+        **_COMMON, "label": (Part("String"),), "label?": (Part("Nullable(String)"),), "bool": (Part("UInt8", value=int),),
+        "time": (Part("DateTime('UTC')", value=lambda us: us // 1_000_000), Part("Int64", "_us")),
+        "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
+    },
+    replace_view="VIEW", drop_view=True, nullable_key="",
+    measure="if(has(measures.key, {name}), measures.value[indexOf(measures.key, {name})], NULL)",
+)  # fmt: skip
+MODERN_FROM = (22, 3)
+
+
+def dialect_of(version: str) -> Dialect:
+    """For a server's version, ``26.9.2.1``."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return MODERN if (major, minor) >= MODERN_FROM else OLD
+
+
+WINDOWS = Table(
+    "windows",
+    {
+        "experiment_id": "label?", "service": "label", "environment": "label", "version": "label", "variant": "label?",
+        "start": "time", "end": "time", "rows": "int", "errors": "int", "mean_us": "float?", "p50_us": "float?",
+        "p90_us": "float?", "p95_us": "float?", "p99_us": "float?", "p999_us": "float?", "requests": "float", "late": "int",
+        "quarantined": "int", "measures": "floats", "revision": "int",
+    },
+    key=("service", "environment", "experiment_id", "variant", "version", "start"), version="revision", month="start",
+)  # fmt: skip
+VERDICTS = Table(
+    "verdicts",
+    {
+        "verdict_id": "text", "experiment_id": "label", "variant": "label", "service": "label", "environment": "label",
+        "epoch": "int", "sequence": "int", "issued_at": "time", "event_time": "time", "expires_at": "time", "phase": "label",
+        "action": "label", "conclusion": "label", "step": "int", "weight": "float", "reason": "text", "needed": "text?",
+        "offsets": "ints", "config_digest": "label", "code_version": "label",
+    },
+    key=("experiment_id", "variant", "event_time", "verdict_id"), version="epoch", month="event_time",
+)  # fmt: skip
+EVIDENCE = Table(
+    "evidence",
+    {
+        "verdict_id": "text", "experiment_id": "label", "event_time": "time", "position": "int", "sli": "label",
+        "variant": "label", "baseline": "float?", "candidate": "float?", "effect": "float?", "lower": "float?",
+        "upper": "float?", "evidence": "float", "log_evidence": "float", "threshold": "float", "safety_evidence": "float?",
+        "safety_threshold": "float?", "n_baseline": "int", "n_candidate": "int", "status": "label",
+        "needed_requests": "int?", "needed_seconds": "float?", "epoch": "int",
+    },
+    key=("experiment_id", "variant", "event_time", "verdict_id", "sli"), version="epoch", month="event_time",
+)  # fmt: skip
+DECISIONS = Table(
+    "decisions",
+    {
+        "decision_id": "text", "experiment_id": "label", "service": "label", "environment": "label", "sequence": "int",
+        "time": "time", "kind": "label", "outcome": "label", "actor": "label", "reason": "text", "verdict_id": "text?",
+        "variant": "label?", "epoch": "int", "state_before": "label", "state_after": "label", "step": "int?",
+        "weights": "floats", "details": "words", "config_digest": "label?", "code_version": "label",
+        "previous_hash": "text?", "hash": "text?",
+    },
+    key=("experiment_id", "decision_id", "outcome"), version="sequence", month=None,
+)  # fmt: skip
+PROBES = Table(
+    "probes",
+    {
+        "target": "label", "kind": "label", "time": "time", "ok": "bool", "circuit": "label", "latency_us": "int?",
+        "error": "text?", "error_ratio": "float", "services": "texts",
+    },
+    key=("target", "kind", "time"), month="time",
+)  # fmt: skip
+CHANGES = Table(
+    "changes",
+    {
+        "experiment_id": "label", "time": "time", "kind": "label", "actor": "label", "text": "text", "tags": "texts",
+        "reason": "text", "variant": "label?", "step": "int?", "weights": "floats",
+    },
+    key=("experiment_id", "time", "kind", "actor", "text"), month="time",
+)  # fmt: skip
+EXPERIMENTS = Table(
+    "experiments",
+    {
+        "experiment_id": "label", "digest": "text", "applied_at": "time", "actor": "label", "reason": "text",
+        "service": "label", "environment": "label", "hypothesis": "text", "owner": "label", "mode": "label",
+        "control": "label", "candidates": "texts", "path": "text", "document": "text",
+    },
+    key=("experiment_id", "digest"), version="applied_at",
+)  # fmt: skip
+TABLES: Mapping[str, Table] = {
+    table.name: table for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS)
+}
+
+
+def ddl(dialect: Dialect, measures: Sequence[str]) -> list[str]:
+    """All statements, in order; they may be run again at any time. `measures` are columns of `windows`."""
+    statements = [_create(table, dialect) for table in TABLES.values()]
+    for table in TABLES.values():
+        select = ", ".join(f"`{column}`" for column, _, _ in dialect.parts(table))
+        if table is WINDOWS:
+            select += _measure_columns(dialect, measures)
+        if table is EXPERIMENTS:
+            statements += _view(dialect, "specs", f"SELECT {select} FROM {table.raw} FINAL")
+            newest = f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
+            statements += _view(dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}")
+            continue
+        statements += _view(dialect, table.name, f"SELECT {select} FROM {table.raw} FINAL")
+    return statements
+
+
+def _create(table: Table, dialect: Dialect) -> str:
+    columns = ", ".join(f"`{column}` {part.type}" for column, _, part in dialect.parts(table))
+    version = table.version or ""
+    if version and table.columns[version] == "time" and len(dialect.kinds["time"]) > 1:
+        version += "_us"
+    key = ", ".join(dialect.key(table, name) for name in table.key)
+    month = f" PARTITION BY toYYYYMM({table.month})" if table.month else ""
+    nullable = any(table.columns[name].endswith("?") for name in table.key)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table.raw} ({columns}) ENGINE = ReplacingMergeTree({version})"
+        f"{month} ORDER BY ({key}){dialect.nullable_key if nullable else ''}"
+    )
+
+
+def _view(dialect: Dialect, name: str, select: str) -> list[str]:
+    drop = [f"DROP TABLE IF EXISTS {name}"] if dialect.drop_view else []
+    return [*drop, f"CREATE {dialect.replace_view} {name} AS {select}"]
+
+
+def _measure_columns(dialect: Dialect, measures: Sequence[str]) -> str:
+    """A measure whose name is taken stays in the map alone."""
+    free = [name for name in dict.fromkeys(measures) if name not in WINDOWS.columns]
+    return "".join(f", {dialect.measure.format(name=_literal(name))} AS {_identifier(name)}" for name in free)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _identifier(text: str) -> str:
+    return "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"
