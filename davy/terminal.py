@@ -253,7 +253,7 @@ def progress(evidence: float, threshold: float) -> float:
 
 def _bar(part: float, width: int, tone: str) -> Text:
     full = min(width, int(part * width + 0.5))
-    return Text.assemble(("█" * full, tone), ("░" * (width - full), "bright_black"))
+    return Text.assemble(("━" * full, tone), ("╌" * (width - full), "bright_black"))
 
 
 def level(sli: SliSpec, value: float | None) -> str:

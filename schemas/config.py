@@ -14,14 +14,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator
 
 from schemas.errors import UserError
 from schemas.event import COLUMNS
 from schemas.limits import Limits
-from schemas.located import Errors, Finding, Loc, Located, read, read_text
+from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
 from schemas.model import Finite, Identifier, Model, Text, suggestion, text, validated
 
 DEFAULT_FILE = "davy.yaml"
@@ -172,18 +172,18 @@ class Config(Model):
     @field_validator("measures", mode="before")
     @classmethod
     def _named_only(cls, value: Any) -> Any:
-        if not isinstance(value, list):
+        if not is_list(value):
             return value
-        names = cast("list[Any]", value)
-        if not all(isinstance(name, str) for name in names):
+        if not all(isinstance(name, str) for name in value):
             raise ValueError("must be a list of names, or a mapping like {queue_length: {unit: requests}}")
-        return {name: {} for name in names}
+        return {name: {} for name in value}
 
     @field_validator("measures", "inputs", mode="before")
     @classmethod
     def _bare_entries(cls, value: Any) -> Any:
-        entries = cast("dict[Any, Any]", value) if isinstance(value, dict) else None
-        return value if entries is None else {key: {} if entry is None else entry for key, entry in entries.items()}
+        if not is_mapping(value):
+            return value
+        return {key: {} if entry is None else entry for key, entry in value.items()}
 
     def with_data_dir(self, data_dir: Path | None) -> Self:
         """The same with another data directory, where one is given."""
@@ -213,7 +213,7 @@ def config_of(documents: Sequence[Located], environ: Mapping[str, str]) -> tuple
         return Config(), []
     document, *more = documents
     findings = [extra.at((), "a davy.yaml has one document only: join them") for extra in more]
-    if not isinstance(document.data, dict):
+    if not is_mapping(document.data):
         return Config(), [*findings, document.at((), "a davy.yaml is a mapping: say for example embedded: true")]
     document.data = _filled(document.data, (), document, environ, findings)
     config, wrong = validated(Config, document)
@@ -222,12 +222,10 @@ def config_of(documents: Sequence[Located], environ: Mapping[str, str]) -> tuple
 
 def _filled(value: Any, loc: Loc, document: Located, environ: Mapping[str, str], findings: list[Finding]) -> Any:
     """Values with all references replaced; one that leads nowhere is a finding and stays as it is."""
-    if isinstance(value, dict):
-        entries = cast("dict[str, Any]", value).items()
-        return {key: _filled(item, (*loc, key), document, environ, findings) for key, item in entries}
-    if isinstance(value, list):
-        items = enumerate(cast("list[Any]", value))
-        return [_filled(item, (*loc, i), document, environ, findings) for i, item in items]
+    if is_mapping(value):
+        return {key: _filled(item, (*loc, key), document, environ, findings) for key, item in value.items()}
+    if is_list(value):
+        return [_filled(item, (*loc, i), document, environ, findings) for i, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 

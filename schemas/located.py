@@ -10,16 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent, DocumentStartEvent, MappingEndEvent, MappingStartEvent, NodeEvent, ScalarEvent, SequenceEndEvent,
-    SequenceStartEvent,
-)  # fmt: skip
+from typing import Any, NoReturn, TypeGuard
 
 from schemas.errors import UserError
+from schemas.yaml_events import Event, NotYaml, Place, events
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 """A file larger than this is refused unread; a spec has some 1.5 KB."""
@@ -31,8 +25,6 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 Loc = tuple[str | int, ...]
 """Where something is inside a document: keys and list indices from the top."""
-Place = tuple[int, int]
-"""Line and column, both from 1."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -119,13 +111,8 @@ def read(text: str, file: str) -> tuple[list[Located], list[Finding]]:
     builder = _Builder(text, file)
     try:
         builder.run()
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = " ".join(str(part) for part in (error.context, error.problem) if part)
-        builder.findings.append(Finding(file, line, column, f"this is not YAML: {problem}"))
-    except YAMLError as error:
-        builder.findings.append(Finding(file, 1, 1, f"this is not YAML: {' '.join(str(error).split())}"))
+    except NotYaml as error:
+        builder.findings.append(Finding(file, *error.place, f"this is not YAML: {error}"))
     except _Stop as stop:
         builder.findings.append(stop.finding)
     return [document for document in builder.documents if document.data is not None], builder.findings
@@ -139,105 +126,108 @@ class _Stop(Exception):
 
 
 class _Builder:
-    """Builds documents from events, one event of look-ahead, depth limited."""
+    """Builds documents from events."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
         self.file = file
         self.documents: list[Located] = []
         self.findings: list[Finding] = []
-        self._events = cast(Iterator[Any], iter(cast(Any, YAML(typ="safe", pure=True)).parse(text)))
+        self._events = events(text)
         self._left = VALUES_MAX
-        self._anchors: dict[str, list[NodeEvent]] = {}
+        self._anchors: dict[str, list[Event]] = {}
 
     def run(self) -> None:
         """Read to the end."""
         begun: list[int] = []
         try:
             for event in self._events:
-                if isinstance(event, DocumentStartEvent):
-                    begun.append(event.start_mark.index if begun else 0)
-                    self._anchors = {}
-                    document = Located(self.file, "")
-                    self.documents.append(document)
-                    document.data = self._value(next(self._events), (), document, self._events)
+                begun.append(event.index if begun else 0)
+                self._anchors = {}
+                document = Located(self.file, "")
+                self.documents.append(document)
+                document.data = self._value(next(self._events), (), document, self._events)
         finally:
             for document, start, end in zip(self.documents, begun, [*begun[1:], len(self.text)], strict=False):
-                document.source = self.text[start:end]  # no document at all: nothing to do
+                document.source = self.text[start:end]
 
-    def _value(self, event: Any, loc: Loc, document: Located, events: Iterator[Any]) -> Any:
+    def _value(self, event: Event, loc: Loc, document: Located, rest: Iterator[Event]) -> Any:
+        """The value that begins with `event`; takes what belongs to it from `rest`."""
         self._left -= 1
         if self._left < 0:
             self._stop(event, f"the file unfolds to more than {VALUES_MAX} values: split it, or use fewer aliases")
-        if isinstance(event, AliasEvent):
+        document.values.setdefault(loc, event.place)
+        if event.kind == "alias":
             return self._alias(event, loc, document)
-        if event.anchor is not None and events is self._events:
-            events = self._record(event, events)
-        document.values.setdefault(loc, _place(event))
+        if event.anchor is not None and rest is self._events:
+            rest = self._record(event)
         if event.tag is not None:
             self._say(event, f"tags such as {event.tag} are not used here: remove it")
-        if isinstance(event, ScalarEvent):
-            plain = event.implicit[0] and event.style in (None, "")
-            return None if plain and event.value in _NULLS else str(event.value)
+        if event.kind == "scalar":
+            return None if event.plain and event.text in _NULLS else event.text
         if len(loc) >= DEPTH_MAX:
             self._stop(event, f"more than {DEPTH_MAX} lists and mappings inside each other")
-        if isinstance(event, MappingStartEvent):
-            return self._mapping(loc, document, events)
+        if event.kind == "mapping":
+            return self._mapping(loc, document, rest)
         items: list[Any] = []
-        while not isinstance(event := next(events), SequenceEndEvent):
-            items.append(self._value(event, (*loc, len(items)), document, events))
+        while (event := next(rest)).kind != "end":
+            items.append(self._value(event, (*loc, len(items)), document, rest))
         return items
 
-    def _mapping(self, loc: Loc, document: Located, events: Iterator[Any]) -> dict[str, Any]:
+    def _mapping(self, loc: Loc, document: Located, rest: Iterator[Event]) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        while not isinstance(event := next(events), MappingEndEvent):
-            if not isinstance(event, ScalarEvent):
-                self._stop(event, "a key must be plain text")
-            name, place = str(event.value), _place(event)
-            here = (*loc, name)
-            if name in data:
-                self._say(event, f"{name!r} stands here again: it was already given in line {document.keys[here][0]}")
-                self._value(next(events), here, Located(self.file, ""), events)
+        while (key := next(rest)).kind != "end":
+            if key.kind != "scalar":
+                self._stop(key, "a key must be plain text")
+            here = (*loc, key.text)
+            if key.text in data:
+                first = document.keys[here][0]
+                self._say(key, f"{key.text!r} stands here again: it was already given in line {first}")
+                self._value(next(rest), here, Located(self.file, ""), rest)
                 continue
-            document.keys[here] = place
-            data[name] = self._value(next(events), here, document, events)
-            if data[name] is None:
-                document.values[here] = place  # nothing was written: the parser's mark is that of what follows
+            document.keys[here] = key.place
+            data[key.text] = self._value(next(rest), here, document, rest)
+            if data[key.text] is None:
+                document.values[here] = key.place  # nothing was written: the parser's place is that of what follows
         return data
 
-    def _record(self, event: Any, events: Iterator[Any]) -> Iterator[Any]:
+    def _record(self, event: Event) -> Iterator[Event]:
         """Keep the events of an anchored value, then give them again."""
-        kept: list[NodeEvent] = [event]
-        depth = int(isinstance(event, (MappingStartEvent, SequenceStartEvent)))
+        kept = [event]
+        depth = int(event.kind in ("mapping", "list"))
         while depth:
-            following = next(events)
-            depth += isinstance(following, (MappingStartEvent, SequenceStartEvent))
-            depth -= isinstance(following, (MappingEndEvent, SequenceEndEvent))
+            following = next(self._events)
+            depth += (following.kind in ("mapping", "list")) - (following.kind == "end")
             if depth > DEPTH_MAX:
                 self._stop(following, f"more than {DEPTH_MAX} lists and mappings inside each other")
-            kept.append(following)
-            if len(kept) > 2 * VALUES_MAX:
-                self._stop(event, f"the file has more than {VALUES_MAX} values: split it")
-            if isinstance(following, NodeEvent) and not isinstance(following, AliasEvent) and following.anchor:
+            if following.kind != "alias" and following.anchor is not None:
                 self._say(following, "an anchor inside an anchored value is not used here: remove it")
+            kept.append(following)
+            if len(kept) > VALUES_MAX:
+                self._stop(event, f"the file has more than {VALUES_MAX} values: split it")
         self._anchors[str(event.anchor)] = kept
         return iter(kept[1:])
 
-    def _alias(self, event: Any, loc: Loc, document: Located) -> Any:
-        """The anchored value once more; its findings and places are those of where it was written, the top that of the alias."""
-        document.values.setdefault(loc, _place(event))
+    def _alias(self, event: Event, loc: Loc, document: Located) -> Any:
+        """The anchored value once more; what is inside it has the places where it was written."""
         kept = self._anchors.get(str(event.anchor))
         if kept is None:
             self._say(event, f"there is no anchor &{event.anchor} above")
             return None
         return self._value(kept[0], loc, document, iter(kept[1:]))
 
-    def _say(self, event: Any, message: str) -> None:
-        self.findings.append(Finding(self.file, *_place(event), message))
+    def _say(self, event: Event, message: str) -> None:
+        self.findings.append(Finding(self.file, *event.place, message))
 
-    def _stop(self, event: Any, message: str) -> None:
-        raise _Stop(Finding(self.file, *_place(event), message))
+    def _stop(self, event: Event, message: str) -> NoReturn:
+        raise _Stop(Finding(self.file, *event.place, message))
 
 
-def _place(event: Any) -> Place:
-    return (event.start_mark.line + 1, event.start_mark.column + 1)
+def is_mapping(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether plain data is a mapping."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether plain data is a list."""
+    return isinstance(value, list)

@@ -6,13 +6,21 @@ import difflib
 import re
 from collections.abc import Iterable
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from schemas.located import Finding, Loc, Located
+from schemas.located import Finding, Loc, Located, is_mapping
 from schemas.units import parse_duration, parse_share
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -30,11 +38,10 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        if not is_mapping(data):
             return data
         optional = {field.alias or name for name, field in cls.model_fields.items() if not field.is_required()}
-        given = cast("dict[str, Any]", data)
-        return {name: value for name, value in given.items() if value is not None or name not in optional}
+        return {name: value for name, value in data.items() if value is not None or name not in optional}
 
 
 def identifier(value: object) -> str:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, ClassVar, Self, cast
 
 from schemas import codec
 
 
+_SCALARS = (int, str, bytes, float)
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 def plain(value: Any) -> Any:
     """Records, tuples and mappings as Avro writes them: dicts and lists."""
     if isinstance(value, Record):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(cast(Any, value))}
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
+    if value is None or isinstance(value, _SCALARS):
+        return value
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in cast("list[Any]", value)]
     if isinstance(value, Mapping):

@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from schemas.located import is_mapping
 from schemas.model import Identifier, Model, inner_share, suggestion
 from schemas.units import Dimension, Tolerance, parse_tolerance
 
@@ -91,7 +100,9 @@ class SliSpec(Model):
     @model_validator(mode="before")
     @classmethod
     def _default_tolerance(cls, data: Any) -> Any:
-        kind = SLI_TYPES.get(str(data.get("type"))) if isinstance(data, dict) else None
+        if not is_mapping(data):
+            return data
+        kind = SLI_TYPES.get(str(data.get("type")))
         if kind is None or data.get("max_increase") is not None or data.get("max_decrease") is not None:
             return data
         return {**data, kind.limits[0]: kind.default}

@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from schemas.errors import UserError
-from schemas.located import Errors, Finding, Loc, Located, read, read_text
+from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
 from schemas.model import DurationUs, Identifier, InnerShare, Model, PositiveUs, Share, Text, validated
 from schemas.sli import SLI_TYPES, SliSpec, SliType
 from schemas.units import Tolerance, parse_duration, parse_share
@@ -216,7 +216,7 @@ def load_specs(source: Path | str | Sequence[Path], *, path: str | None = None) 
         documents, findings = read(source, path or "<text>")
         findings += _none(path or "<text>", documents, findings)
     else:
-        documents, findings = [], list[Finding]()
+        documents, findings = list[Located](), list[Finding]()
         for file in spec_files([Path(source)] if isinstance(source, str | Path) else source):
             try:
                 found, wrong = read(read_text(file), str(file))
@@ -256,11 +256,11 @@ def parse_specs(documents: Sequence[Located]) -> tuple[list[ExperimentSpec], lis
     findings: list[Finding] = []
     first: dict[str, Finding] = {}
     for document in documents:
-        if not isinstance(document.data, dict):
+        data = document.data
+        if not is_mapping(data):
             findings.append(document.at((), "an experiment is a mapping: say kind: Experiment, id: ..."))
             continue
         spec, wrong = validated(ExperimentSpec, document)
-        data = cast("dict[str, Any]", document.data)
         wrong += [document.at(loc, message) for rule in _RULES for loc, message in rule(data)]
         place = document.at(("id",), "")
         name = data.get("id")
@@ -280,9 +280,9 @@ Problems = Iterator[tuple[Loc, str]]
 
 def _variants(data: Mapping[str, Any]) -> Problems:
     variants = data.get("variants")
-    if not isinstance(variants, dict):
+    if not is_mapping(variants):
         return
-    names = list(cast("dict[str, Any]", variants))
+    names = list(variants)
     if CONTROL not in names and data.get("mode") != "absolute":
         yield ("variants",), f"{CONTROL} is missing: say {CONTROL}: {{version: ...}}, or mode: absolute for a first deploy"
     candidates = [name for name in names if name != CONTROL]
@@ -297,9 +297,9 @@ def _variants(data: Mapping[str, Any]) -> Problems:
 
 def _weights(data: Mapping[str, Any]) -> Problems:
     steps, variants = data.get("steps"), data.get("variants")
-    candidates = len([name for name in variants if name != CONTROL]) if isinstance(variants, dict) else 1
+    candidates = len([name for name in variants if name != CONTROL]) if is_mapping(variants) else 1
     highest, written = 0.0, ""
-    for index, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else []):
+    for index, step in enumerate(steps if is_list(steps) else []):
         text = _get(step, "weight")
         weight = _parsed(parse_share, text)
         if weight is None:
@@ -317,7 +317,7 @@ def _weights(data: Mapping[str, Any]) -> Problems:
 def _names(data: Mapping[str, Any]) -> Problems:
     seen: set[str] = set()
     slis = data.get("slis")
-    for index, sli in enumerate(cast("list[Any]", slis) if isinstance(slis, list) else []):
+    for index, sli in enumerate(slis if is_list(slis) else []):
         name = _get(sli, "name")
         if isinstance(name, str) and name in seen:
             yield ("slis", index, "name"), f"name: there is another SLI named {name!r}: say another name"
@@ -339,7 +339,7 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Problems], ...] = (_variants, _weigh
 
 def _get(data: Any, *names: str) -> Any:
     for name in names:
-        data = cast("dict[str, Any]", data).get(name) if isinstance(data, dict) else None
+        data = data.get(name) if is_mapping(data) else None
     return data
 
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from analyzers.arm import DURATION, ArmWindow
 from analyzers.histogram import quantile
+from schemas import __version__
 from schemas.codec import Malformed, UnknownSchema
+from schemas.config import Config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import SAMPLE_RATE_ONE, Cells, ControlCopy, Delta, Progress, Truncated
 from schemas.located import Errors
@@ -23,10 +26,13 @@ from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
+from streams.layout import Layout
+from streams.route import delta_partition
 from streams.windows import Group, Windows
 
 VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
 VERDICT_TTL_US = 30_000_000
+CODE_VERSION = f"davy {__version__}"
 ROUND_US = 1_000_000
 """Least recorded time between two rounds of judgement."""
 
@@ -51,6 +57,16 @@ class JudgeSettings:
     """What one unit of a measure's total is worth; 1 where not named."""
     owns: Callable[[str, str], bool] = lambda service, environment: True
     """Whether experiments on (service, environment) are judged from this partition."""
+
+    @classmethod
+    def of(cls, config: Config, partition: int, partitions: int, topics: Mapping[str, str]) -> Self:
+        """For the judge of one of the delta topic's partitions."""
+        limits = config.limits
+        return cls(
+            Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
+            limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
+            lambda service, environment: delta_partition(service, environment, partitions) == partition,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

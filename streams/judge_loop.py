@@ -16,7 +16,6 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,23 +23,19 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from prometheus_client import Counter, Gauge
 
-from schemas import __version__
 from schemas.codec import Malformed, UnknownSchema, iso
 from schemas.config import Config
 from schemas.delta import ControlCopy, decode_delta, encode_delta
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import checkpoint, kafka
-from streams.aggregate import Layout
-from streams.judge import Alarm, Judge, JudgeSettings, Output, Repair
-from streams.route import delta_partition
+from streams.judge import CODE_VERSION, Alarm, Judge, JudgeSettings, Output, Repair
 from streams.topics import ensure_topics, topic_names
 
 STATE_EVERY_S = 15.0
 STATE_CHUNK_BYTES = 512 * 1024
 POLL_S = 0.1
 BATCH_MAX = 2000
-CODE_VERSION = f"davy {__version__}"
 
 log = structlog.get_logger("judge")
 VERDICTS = Counter("davy_judge_verdicts_total", "Verdicts issued.", ["action"])
@@ -48,24 +43,6 @@ WINDOWS = Counter("davy_judge_windows_total", "Windows summarised.")
 DELTAS = Counter("davy_judge_deltas_total", "Records of the delta log handled.")
 ALARMS = Counter("davy_judge_alarms_total", "Things an operator must know.")
 WATERMARK = Gauge("davy_judge_closed_seconds", "Event time up to which windows are closed.", ["partition"])
-
-
-def settings_of(config: Config, partition: int, partitions: int, topics: Mapping[str, str]) -> JudgeSettings:
-    """What the judge of one delta partition depends on."""
-    limits = config.limits
-    return JudgeSettings(
-        digest=Layout.of(config).digest,
-        window_us=limits.window_us,
-        lateness_us=limits.lateness_us,
-        keep_us=limits.keep_us,
-        gap_timeout_us=limits.gap_timeout_us,
-        block_records=limits.block_records,
-        code_version=CODE_VERSION,
-        control_topic=config.topic("control"),
-        topics=topics,
-        resolutions=config.resolutions,
-        owns=lambda service, environment: delta_partition(service, environment, partitions) == partition,
-    )
 
 
 @dataclass(slots=True)
@@ -245,7 +222,7 @@ class JudgeLoop:
 
     def _restore(self, partition: int) -> Owned:
         """The newest valid state of a partition, under an epoch of its own; the log's beginning where there is none."""
-        settings = settings_of(self.config, partition, len(self.partitions), self.topics)
+        settings = JudgeSettings.of(self.config, partition, len(self.partitions), self.topics)
         manifest, chunks = self._read_state(partition)
         epoch = int(manifest.get("epoch", 0)) + 1
         generation = int(manifest.get("generation", 0))

@@ -21,8 +21,9 @@ from schemas.decision import Decision
 from schemas.delta import Cells, ControlCopy, Progress
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Verdict
-from streams.aggregate import Layout, OpenBlock
+from streams.aggregate import OpenBlock
 from streams.judge import Judge, JudgeSettings, Output
+from streams.layout import Layout
 
 Ints = npt.NDArray[np.int64]
 OUTLIER_US = 24 * 3_600_000_000
@@ -158,7 +159,7 @@ class _Log:
         stop = int(np.searchsorted(self.recording.times, end_us))
         size = self.settings.block_records
         while self.position // size < stop // size:
-            yield from self._read((self.position // size + 1) * size, stop, end_us)
+            yield from self._read((self.position // size + 1) * size, stop, end_us - self.settings.window_us)
             self.block = OpenBlock.start(self.layout)
         yield from self._read(stop, stop, end_us)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +74,16 @@ def flag_file(config: Config, scenario: Scenario) -> FlagFile:
     return FlagFile(config.traffic / experiment / "flagd.json", experiment)
 
 
-def ticks(clock: Clock, stop: threading.Event) -> Iterator[tuple[int, int]]:
-    """Intervals of event time, each begun where the last one ended, as they pass."""
-    begin = clock.now_us()
-    longest = int(TICK_S * 1e6 * clock.speed) * 2
+def ticks(now_us: Callable[[], int], longest_us: int, stop: threading.Event) -> Iterator[tuple[int, int]]:
+    """Intervals of event time as they pass, each begun where the last one ended, none longer than `longest_us`."""
+    begin = now_us()
     while not stop.wait(TICK_S):
-        now = clock.now_us()
+        now = now_us()
         if now - begin > BEHIND_MAX_US:
             log.warning("the clock went on without us", seconds=(now - begin) / 1e6)
             begin = now
         while begin < now and not stop.is_set():
-            end = min(now, begin + longest)
+            end = min(now, begin + longest_us)
             yield begin, end
             begin = end
 
@@ -101,7 +100,7 @@ def run(config: Config, scenario: Scenario, seed: int, stop: threading.Event, ra
     places = itertools.cycle(kafka.partitions(config, topic))
     sent = 0
     log.info("sending", scenario=scenario.name, seed=seed, rate=simulator.rate)
-    for begin, end in ticks(clock, stop):
+    for begin, end in ticks(clock.now_us, int(2 * TICK_S * 1e6 * clock.speed), stop):
         batch = simulator.events(begin, end, flags.weights())
         if events is not None:
             batch = batch.slice(0, events - sent)

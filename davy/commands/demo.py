@@ -74,6 +74,8 @@ def demo(options: Options) -> int:
         path = write_config(data_dir, broker.bootstrap, port, speed, options.config)
         config = load(path, None)
         ensure_topics(config)
+        if not options.as_json:
+            print(f"davy demo: starting {', '.join(ROLES)} and the simulator ...", file=sys.stderr)
         supervisor = stack.enter_context(Supervisor(processes(scenario, path, data_dir / "logs")))
         wait_for_console(port, supervisor, stop)
         scene = _scene(scenario, config, f"http://{HOST}:{port}")

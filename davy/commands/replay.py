@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +15,8 @@ from schemas.decision import Decision
 from schemas.errors import UserError
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
-from streams.aggregate import Layout
-from streams.judge_loop import settings_of
+from streams.layout import Layout
+from streams.judge import JudgeSettings
 from streams.replay import Recording, replay
 from streams.sources import read
 
@@ -37,7 +36,7 @@ def run(spec: Path, events: Sequence[Path], config: Config, as_json: bool, decis
     specs = load_specs(spec)
     recording = recorded(events)
     ledger = read_ledger(decisions) if decisions else []
-    settings = replace(settings_of(config, 0, 1, {"recorded": ",".join(path.name for path in events)}))
+    settings = JudgeSettings.of(config, 0, 1, {"recorded": ",".join(path.name for path in events)})
     last: dict[tuple[str, str], Verdict] = {}
     for output in replay(specs, recording, Layout.of(config), settings, ledger):
         if isinstance(output, Verdict):

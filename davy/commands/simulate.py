@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
+from davy import logs
+from davy.commands.run import stop_on_signals
+from davy.supervisor import die_with_parent
 from schemas.config import Config
 from schemas.errors import UserError
 from streams import scenario as scenarios
@@ -26,24 +28,19 @@ RATE_MAX = 10_000_000.0
 
 
 def simulate(
-    name: str,
-    config: Config,
-    events: int | None,
-    rate: float | None,
-    seed: int,
-    out: str,
-    stop: threading.Event | None = None,
+    name: str, config: Config, events: int | None, rate: float | None, seed: int, out: str
 ) -> int:
-    """Write a scenario's traffic; returns how many events."""
+    """Write a scenario's traffic to a file, or send it to Kafka as its time passes; returns how many events.
+
+    Without a number of `events` a file holds the steps and some more, and sending goes on until a signal.
+    """
     scenario = scenarios.load(name)
     if events is not None and events < 1:
         raise UserError(f"--events {events}: there must be at least 1")
     if rate is not None and not 0 < rate <= RATE_MAX:
         raise UserError(f"--rate {rate:g}: must be above 0 and at most {RATE_MAX:g} events per second")
     if out == KAFKA:
-        from streams import simulator_loop  # the file path needs no Kafka client
-
-        return simulator_loop.run(config, scenario, seed, stop or threading.Event(), rate, events)
+        return _send(scenario, config, events, rate, seed)
     written = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -82,3 +79,11 @@ def weights_at(scenario: Scenario, since_us: int) -> dict[str, float]:
             return weights_of(spec, step.weight)
         since_us -= step.duration_us
     return weights_of(spec, spec.steps[-1].weight)
+
+
+def _send(scenario: Scenario, config: Config, events: int | None, rate: float | None, seed: int) -> int:
+    from streams import simulator_loop  # a file needs no Kafka client
+
+    die_with_parent()
+    logs.configure("simulator")
+    return simulator_loop.run(config, scenario, seed, stop_on_signals(), rate, events)

@@ -14,15 +14,13 @@ from schemas.config import Config
 from schemas.errors import UserError
 from streams.sinks.base import Sink, Store
 
-_NO_SINKS = ("base", "rows", "tables")
-
 
 @cache
 def sinks() -> dict[str | None, Sink]:
     """All engines by the scheme of their addresses; the embedded one has none."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_SINKS]
-    modules = [import_module(f"{__name__}.{name}") for name in names]
-    return {scheme: module.SINK for module in modules for scheme in module.SINK.schemes}
+    modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    found: list[Sink] = [module.SINK for module in modules if hasattr(module, "SINK")]
+    return {scheme: sink for sink in found for scheme in sink.schemes}
 
 
 def open_store(config: Config) -> Store:

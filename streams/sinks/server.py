@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Self, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from clickhouse_driver import Client  # pyright: ignore[reportMissingTypeStubs]
 from clickhouse_driver.errors import Error, ServerException  # pyright: ignore[reportMissingTypeStubs]
@@ -17,10 +17,10 @@ from schemas.codec import iso, micros
 from schemas.config import Config
 from schemas.errors import UserError
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
-from streams.sinks.tables import TABLES, Row, ddl, dialect_of
+from streams.sinks.tables import TABLES, Dialect, Row, ddl, dialect_of
 
-CONNECT_TIMEOUT_S = 5
-ANSWER_TIMEOUT_S = 60
+_TIMEOUTS = {"connect_timeout": "5", "send_receive_timeout": "60"}
+"""Seconds; the address may carry others, ``?connect_timeout=1``."""
 SCHEMES = ("clickhouse", "clickhouses")
 
 
@@ -33,24 +33,25 @@ class ServerStore:
             raise UserError("clickhouse: url: write clickhouse://user:password@host:9000/database")
         self._place = parts.netloc.rpartition("@")[2]
         self._database = parts.path.strip("/") or DATABASE
-        self._client: Any = Client.from_url(urlunsplit(parts._replace(path="/")))
-        connection = self._client.connection
-        connection.connect_timeout, connection.send_receive_timeout = CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S
+        self._url = parts._replace(query=urlencode(_TIMEOUTS | dict(parse_qsl(parts.query))))
         self._lock = threading.Lock()
-        version = str(self._run("SELECT version()")[0][0])
-        self._dialect = dialect_of(version)
-        self._run(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
-        self._run(f"USE `{self._database}`")
+        self._client = self._connection(self._database)
+        self._known_dialect: Dialect | None = None
 
     def migrate(self, measures: Sequence[str]) -> None:
         """See `Store`."""
-        for statement in ddl(self._dialect, measures):
+        self._client, database = self._connection(""), self._client  # the database may not be there yet
+        dialect = self._dialect()
+        self._run(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
+        self._client.disconnect()
+        self._client = database
+        for statement in ddl(dialect, measures):
             self._run(statement)
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """See `Store`."""
         definition = TABLES[table]
-        parts = list(self._dialect.parts(definition))
+        parts = list(self._dialect().parts(definition))
         columns = ", ".join(f"`{column}`" for column, _, _ in parts)
         data = [[part.value(row[name]) for row in rows] for _, name, part in parts]
         self._run(f"INSERT INTO {definition.raw} ({columns}) VALUES", data, columnar=True)
@@ -75,6 +76,14 @@ class ServerStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _connection(self, database: str) -> Any:
+        return Client.from_url(urlunsplit(self._url._replace(path=f"/{database}")))
+
+    def _dialect(self) -> Dialect:
+        if self._known_dialect is None:
+            self._known_dialect = dialect_of(str(self._run("SELECT version()")[0][0]))
+        return self._known_dialect
 
     def _run(self, statement: str, data: list[list[Any]] | None = None, **options: Any) -> Any:
         try:

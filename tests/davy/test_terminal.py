@@ -61,8 +61,8 @@ def test_the_height_does_not_change_while_the_time_line_grows() -> None:
 
 def test_bars_can_be_told_without_colour() -> None:
     text = drawn(scene(), 120, no_color=True)
-    assert "████████ 2512" in text
-    assert "░░░░░░░░ 0.10" in text
+    assert "━━━━━━━━ 2512" in text
+    assert "╌╌╌╌╌╌╌╌ 0.10" in text
 
 
 def test_no_colour_means_none(monkeypatch: pytest.MonkeyPatch) -> None:

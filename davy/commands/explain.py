@@ -1,0 +1,260 @@
+"""`davy explain`: why a verdict is what it is, from the store alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analyzers.reasons import allowance, time
+from davy.store import ask
+from davy.terminal import STATUS, TONES, change, level, short
+from schemas.codec import micros
+from schemas.config import Config
+from schemas.errors import UnknownId, UserError
+from schemas.spec import ExperimentSpec, load_specs
+from schemas.verdict import Evidence, Needed, Verdict
+from streams.sinks.base import quote
+
+PIPE_WIDTH = 140
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ROLLBACK_ORDER = ("ROLLBACK", "HOLD", "CONTINUE", "ADVANCE", "PROMOTE")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What led from the evidence to the action, and where the spec says so (paths such as ``policy.alpha``)."""
+
+    sentence: str
+    paths: tuple[str, ...]
+
+
+def explain(subject: str, config: Config) -> int:
+    """Print the explanation of a verdict, or of an experiment's latest ones; raises `UnknownId`."""
+    verdicts = found(subject, config)
+    if not verdicts:
+        raise UnknownId(f"no verdict and no experiment is named {subject!r} in the store; see `davy query 'select * from experiments'`")
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=PIPE_WIDTH, highlight=False)
+    for index, verdict in enumerate(verdicts):
+        if index:
+            console.rule(style="dim")
+        _print(console, verdict, _spec(verdict, config), config)
+    return 0
+
+
+def found(subject: str, config: Config) -> list[Verdict]:
+    """The verdict of that id; or of an experiment the latest one of the rollout, for each candidate."""
+    if _UUID.fullmatch(subject):
+        verdicts = _verdicts(f"verdict_id = {quote(subject.lower())} LIMIT 1", config)
+        if verdicts:
+            return verdicts
+    latest = "ORDER BY phase = 'rollout' DESC, sequence DESC LIMIT 1 BY variant"
+    verdicts = _verdicts(f"experiment_id = {quote(subject)} {latest}", config)
+    return sorted(verdicts, key=lambda verdict: (_ROLLBACK_ORDER.index(verdict.action), verdict.variant))
+
+
+def _verdicts(condition: str, config: Config) -> list[Verdict]:
+    rows = ask(config, f"SELECT * FROM verdicts WHERE {condition}").dicts()
+    verdicts: list[Verdict] = []
+    for row in rows:
+        where = f"verdict_id = {quote(row['verdict_id'])} AND experiment_id = {quote(row['experiment_id'])}"
+        evidence = ask(config, f"SELECT * FROM evidence WHERE {where} ORDER BY position").dicts()
+        needed = json.loads(row["needed"]) if row["needed"] else None
+        times = {name: row.get(f"{name}_us") or micros(row[name]) for name in ("issued_at", "event_time", "expires_at")}
+        offsets = row["offsets"] if "offsets" in row else dict(zip(row["offsets.key"], row["offsets.value"], strict=True))
+        names = Verdict.__slots__
+        verdicts.append(
+            Verdict(
+                **{name: row[name] for name in names if name in row} | times | {
+                    "offsets": offsets,
+                    "evidence": tuple(Evidence(**{name: item[name] for name in Evidence.__slots__}) for item in evidence),
+                    "needed": needed and {sli: Needed.from_avro(item) for sli, item in needed.items()},
+                }
+            )
+        )
+    return verdicts
+
+
+def _spec(verdict: Verdict, config: Config) -> ExperimentSpec | None:
+    """The spec as it was applied when the verdict was issued; None where the store does not have it."""
+    digest = verdict.config_digest.partition("-")[0]
+    condition = f"experiment_id = {quote(verdict.experiment_id)} AND startsWith(digest, {quote(digest)})"
+    rows = ask(config, f"SELECT path, document FROM specs WHERE {condition} LIMIT 1").dicts()
+    try:
+        return load_specs(rows[0]["document"] + "\n", path=rows[0]["path"])[0] if rows else None
+    except UserError:
+        return None
+
+
+def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
+    """The rule that applied."""
+    policy, step = spec.policy, f"steps[{verdict.step}]"
+    where = {sli.name: f"slis[{index}]" for index, sli in enumerate(spec.slis)}
+
+    def slis(*statuses: str) -> tuple[str, ...]:
+        return tuple(where[item.sli] for item in verdict.evidence if item.status in statuses and item.sli in where)
+
+    match verdict.action, verdict.conclusion:
+        case "ROLLBACK", "NO_DATA":
+            return Rule("the spec asks for a rollback where there are no data", ("policy.on_no_data",))
+        case "ROLLBACK", _:
+            limit = f"{len(spec.candidates) / policy.alpha:.6g}"
+            sentence = (
+                f"harm is proven once the mean of the enforced SLIs' evidence reaches {limit}: a harmless release comes "
+                f"that far with a chance of at most {100 * policy.alpha:g} %, over all SLIs and all looks"
+            )
+            return Rule(sentence, (*slis("HARM"), "policy.alpha"))
+        case "PROMOTE", _:
+            sentence = (
+                "all steps are done, both arms have had their time and requests, and each enforced SLI's evidence of safety "
+                f"has reached {1 / policy.beta:.6g}: a release that is worse than allowed comes that far with a chance of at "
+                f"most {100 * policy.beta:g} %"
+            )
+            return Rule(sentence, (*slis("SAFE"), "policy.beta", "policy.min_duration", "policy.min_requests"))
+        case "HOLD", "INVALID":
+            return Rule("the experiment itself is in doubt: that never promotes, and it stays until a person resumes it", ())
+        case "HOLD", "NO_DATA":
+            return Rule("no data are no evidence: they hold, whatever else is known", ("policy.on_no_data",))
+        case "HOLD", _:
+            sentence = f"a release is not promoted before every enforced SLI's evidence of safety reaches {1 / policy.beta:.6g}"
+            return Rule(sentence, (*slis("OPEN"), "policy.beta"))
+        case "ADVANCE", _:
+            return Rule("the step has had its time, and nothing stands against the next", (f"{step}.duration",))
+        case _:
+            return Rule("the step is running, and nothing stands against it", (f"{step}.duration",))
+
+
+def spec_lines(spec: ExperimentSpec, paths: Sequence[str]) -> list[str]:
+    """Where the rule stands, as ``line 12: alpha: 0.01``; what the spec leaves out has a default."""
+    source = spec.source.splitlines()
+    shown: list[str] = []
+    for path in paths:
+        line = spec.lines.get(path)
+        if line is None or line > len(source):
+            shown.append(f"{path} is not in the spec: its default applies")
+        else:
+            shown.append(f"line {line}: {source[line - 1].strip()}")
+    return shown
+
+
+def otherwise(verdict: Verdict, spec: ExperimentSpec) -> list[str]:
+    """What would have changed the verdict, a sentence each."""
+    limit = len(spec.candidates) / spec.policy.alpha
+    judged = [item for item in verdict.evidence if item.status != "SHADOW"]
+    harm = [item for item in judged if item.status == "HARM"]
+    if verdict.action == "ROLLBACK" and verdict.conclusion != "NO_DATA":
+        mean = sum(item.evidence for item in judged) / max(1, len(judged))
+        told = [f"a mean evidence of harm below {limit:.6g}; it was {short(mean)}"]
+        return told + [f"{item.sli} within what is allowed: {_allowed(spec, item)}" for item in harm]
+    if verdict.action == "PROMOTE":
+        weakest = [item for item in judged if item.safety_evidence is not None]
+        return [f"less evidence of safety for {item.sli}: {_safety(item)}" for item in sorted(weakest, key=_strength)[:1]]
+    if verdict.conclusion == "INVALID":
+        return ["the cause named above removed, then `davy resume`; until then no evidence counts"]
+    if verdict.conclusion == "NO_DATA":
+        return ["requests that both arms answer, and events that say so"]
+    told = [
+        f"{item.sli}: evidence of harm {item.threshold:.6g} rolls back; it is {short(item.evidence)}{_safety_way(verdict, item)}"
+        for item in judged
+    ]
+    if verdict.action == "CONTINUE" and verdict.step < len(spec.steps):
+        told.append(f"the end of the step: it takes {time(spec.steps[verdict.step].duration_us)} from when its weight was applied")
+    return told
+
+
+def _allowed(spec: ExperimentSpec, item: Evidence) -> str:
+    sli = next(sli for sli in spec.slis if sli.name == item.sli)
+    return f"{allowance(sli)}; it is {change(sli, item.effect)}"
+
+
+def _safety(item: Evidence) -> str:
+    return f"{short(item.safety_evidence or 0)} of the {item.safety_threshold or 0:.6g} it needs"
+
+
+def _strength(item: Evidence) -> float:
+    return (item.safety_evidence or 0) / (item.safety_threshold or 1)
+
+
+def _safety_way(verdict: Verdict, item: Evidence) -> str:
+    if item.safety_evidence is None:
+        return ""
+    needed = (verdict.needed or {}).get(item.sli)
+    if item.status == "SAFE" or needed is None or needed.requests is None:
+        return f"; safety {_safety(item)}"
+    seconds = "" if needed.seconds is None else f", some {time(int(needed.seconds * 1e6))}"
+    return f"; safety {_safety(item)}: about {needed.requests:,} more requests{seconds}"
+
+
+def reproduce(verdict: Verdict, config: Config) -> str:
+    """The command that computes the same verdict again."""
+    where = "" if config.data_dir == Path(".davy") else f" --dir {shlex.quote(str(config.data_dir))}"
+    return f"davy replay --verdict {verdict.verdict_id}{where}"
+
+
+def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, config: Config) -> None:
+    row = verdict.to_json()
+    head = Text.assemble(
+        (f"{verdict.experiment_id} {verdict.variant}: ", "bold"),
+        (f"{verdict.action}", f"bold {TONES.get(verdict.action, '')}".strip()), f" ({verdict.conclusion})",
+    )  # fmt: skip
+    console.print(head)
+    console.print(Text(verdict.reason))
+    steps = f" of {len(spec.steps)}" if spec else ""
+    facts = [
+        f"verdict {verdict.verdict_id}, number {verdict.sequence} of the experiment, epoch {verdict.epoch}",
+        f"issued {row['issued_at']}, for events up to {row['event_time']}, valid until {row['expires_at']}",
+        f"step {verdict.step + 1}{steps}; {verdict.variant} should get {100 * verdict.weight:.4g} % of the traffic",
+    ]
+    console.print(Text("\n".join(facts), "dim"))
+    if spec is None:
+        console.print(Text("\nThe spec that was in force is not in the store: rule and lines cannot be shown."))
+    else:
+        rule = rule_of(verdict, spec)
+        _section(console, "rule", [rule.sentence])
+        _section(console, f"in the spec ({spec.path})", spec_lines(spec, rule.paths))
+    console.print()
+    console.print(evidence_table(verdict, spec))
+    if spec is not None:
+        _section(console, "what would have changed it", otherwise(verdict, spec))
+    _section(console, "reproduce it", [reproduce(verdict, config)])
+
+
+def _section(console: Console, title: str, lines: Sequence[str]) -> None:
+    if lines:
+        console.print(Text(f"\n{title}", "bold"))
+    for line in lines:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def evidence_table(verdict: Verdict, spec: ExperimentSpec | None) -> Table:
+    """The evidence, one SLI a row."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("SLI")
+    names = ("control", verdict.variant, "difference", "certain", "harm", "of", "safety", "of", "requests")
+    for name in names:
+        table.add_column(Text(name), justify="right")
+    table.add_column("status")
+    slis = {sli.name: sli for sli in spec.slis} if spec else {}
+    for item in verdict.evidence:
+        sli = slis.get(item.sli)
+        figures = [item.baseline, item.candidate, item.effect, item.lower, item.upper]
+        plain = ["–" if value is None else f"{value:.4g}" for value in figures]
+        if sli is not None:
+            plain = [level(sli, item.baseline), level(sli, item.candidate), *(change(sli, value) for value in figures[2:])]
+        safety = ("–", "–")
+        if item.safety_evidence is not None and item.safety_threshold is not None:
+            safety = (short(item.safety_evidence), f"{item.safety_threshold:.6g}")
+        table.add_row(
+            Text(item.sli), *plain[:3], f"{plain[3]} … {plain[4]}", short(item.evidence), f"{item.threshold:.6g}", *safety,
+            f"{item.n_baseline:,} / {item.n_candidate:,}", Text(item.status, STATUS.get(item.status, "")),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,108 @@
+"""How a command asks the analysts' store: the server if one is configured, else the sink's process while it runs, else the
+folder itself.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.config import Config
+from schemas.errors import InfrastructureError
+from streams.sinks.base import QUERY_SECONDS_MAX, QueryError, Result
+
+ADDRESS_FILE = "sink.json"
+STORE_FOLDER = "clickhouse"
+WAIT_S = 15.0
+"""How long we wait for another process that has the folder and does not answer: it starts, or another query reads."""
+POLL_S = 0.1
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the sink's process answers queries; the file that holds it is readable by its owner only."""
+
+    port: int
+    token: str
+
+    def write(self, path: Path) -> None:
+        """Replace the file, never half of it."""
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(asdict(self)))
+        fresh.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Address | None:
+        """None where there is no such file, or not a whole one."""
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())
+            return cls(int(found["port"]), str(found["token"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def ask(config: Config, sql: str) -> Result:
+    """The answer to one read-only statement.
+
+    Raises `QueryError` for SQL that is wrong and `InfrastructureError` where no store can be asked.
+    """
+    if config.clickhouse is not None:
+        from streams.sinks import open_store
+
+        with open_store(config) as store:
+            return store.query(sql)
+    if not (config.data_dir / STORE_FOLDER).is_dir():
+        raise InfrastructureError(
+            f"there is no store in {config.data_dir} yet: run `davy demo` or `davy run`, or name its folder with --dir"
+        )
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        answer = _from_sink(config, sql) or _from_folder(config, sql)
+        if answer is not None:
+            return answer
+        if time.monotonic() > deadline:
+            raise InfrastructureError(
+                f"another process has the store in {config.data_dir} and does not answer: end it, then try again"
+            )
+        time.sleep(POLL_S)
+
+
+def _from_sink(config: Config, sql: str) -> Result | None:
+    """None when no sink answers."""
+    address = Address.read(config.data_dir / ADDRESS_FILE)
+    if address is None:
+        return None
+    from streams.sinks.embedded import parse
+
+    connection = http.client.HTTPConnection(HOST, address.port, timeout=QUERY_SECONDS_MAX + 5)
+    try:
+        connection.request("POST", "/query", sql.encode(), {"Authorization": f"Bearer {address.token}"})
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException):
+        return None  # a file that a killed sink has left behind
+    finally:
+        connection.close()
+    if response.status == http.client.OK:
+        return parse(body)
+    if response.status in (http.client.BAD_REQUEST, http.client.SERVICE_UNAVAILABLE):
+        raise QueryError(json.loads(body)["error"])
+    return None  # whatever listens there now is no sink of ours
+
+
+def _from_folder(config: Config, sql: str) -> Result | None:
+    """None when another process has the folder."""
+    from streams.sinks.embedded import EmbeddedStore, Locked, folder_of
+
+    try:
+        with EmbeddedStore(folder_of(config)) as store:
+            return store.query(sql)
+    except Locked:
+        return None

@@ -1,0 +1,258 @@
+"""Ingest's protocol (DATAFLOW, section 4), without I/O: what to send, seek and commit, and when.
+
+Invariants, per assigned source partition:
+
+* the open block's table is made at assignment, at exactly the offset that was assigned, and nowhere else;
+* records are taken only at the expected position; a jump ahead is believed only directly after a seek to that position;
+* what is committed is the start of the first block that is not complete or has a message without a delivery report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.delta import Cell, Cells, Delta, Progress, Truncated
+from streams.aggregate import OpenBlock, Rejected
+from streams.layout import Layout
+
+Ints = npt.NDArray[np.int64]
+Source = tuple[str, int]
+"""Topic name and partition."""
+CELLS_PER_MESSAGE = 128
+"""More are split over several records; each is valid by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A delta for one partition of the delta topic; its report goes to `Ingest.delivered` with `token`."""
+
+    partition: int
+    key: str
+    delta: Delta
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Which table, and which of its blocks, a message belongs to."""
+
+    source: Source
+    generation: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Seek to `offset` and read again; `Ingest.sought` confirms it."""
+
+    source: Source
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Something was not delivered: forget the partition, assign it again at `offset`."""
+
+    source: Source
+    offset: int
+
+
+Output = Send | Reread | Restart
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of one source partition with consecutive offsets. `place` int64 (n,) says which row each record became,
+    -1 for those that did not decode."""
+
+    source: Source
+    first_offset: int
+    kafka_us: Ints
+    place: Ints
+
+
+@dataclass(slots=True)
+class Table:
+    """One assigned partition."""
+
+    topic_id: str
+    generation: int
+    position: int
+    number: int
+    """Of the open block."""
+    empty_from: int
+    block: OpenBlock
+    undecodable: int = 0
+    """Records of the open block that did not decode."""
+    waiting: dict[int, int] = field(default_factory=dict[int, int])
+    """Messages without a delivery report, by block."""
+    believe_jump: bool = False
+    seeking: bool = False
+    high_watermark: int = 0
+
+
+class Ingest:
+    """All partitions that this process reads."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.digest = layout.digest
+        self.tables: dict[Source, Table] = {}
+        self.n_partitions: dict[str, int] = {}
+        self.counted = 0
+        self._generation = 0
+
+    # -- assignment ----------------------------------------------------------------------------------------------
+
+    def assigned(self, source: Source, topic_id: str, offset: int) -> None:
+        """Begin at `offset`, a multiple of the block size."""
+        if offset % self.layout.block_records:
+            raise ValueError(f"{source[0]}/{source[1]}: {offset} is not the start of a block")
+        self._generation += 1
+        number = offset // self.layout.block_records
+        self.tables[source] = Table(topic_id, self._generation, offset, number, number, OpenBlock.start(self.layout))
+
+    def revoked(self, source: Source) -> None:
+        """Forget the partition; whoever reads it next begins where we committed."""
+        self.tables.pop(source, None)
+
+    def sought(self, source: Source, offset: int) -> None:
+        """The reader went back to `offset`: what comes next comes directly after a seek."""
+        table = self.tables.get(source)
+        if table is not None and table.position == offset:
+            table.believe_jump, table.seeking = True, False
+
+    # -- records -------------------------------------------------------------------------------------------------
+
+    def records(self, run: Run, rows: pa.RecordBatch, now_us: int) -> Iterator[Output | tuple[int, Rejected]]:
+        """Count a run; gives what to send, and (offset, rejected row) for the dead letters."""
+        table = self.tables.get(run.source)
+        if table is None:
+            return
+        skip = max(0, table.position - run.first_offset)
+        if skip >= len(run.place):
+            return
+        first = run.first_offset + skip
+        if first > table.position:
+            if not table.believe_jump:
+                if not table.seeking:
+                    table.seeking = True
+                    yield Reread(run.source, table.position)
+                return
+            yield from self._pass_over(run.source, table, first, now_us)
+        table.believe_jump = table.seeking = False
+        place, kafka_us = run.place[skip:], run.kafka_us[skip:]
+        size = self.layout.block_records
+        start = 0
+        while start < len(place):
+            end = min(len(place), start + (table.position // size + 1) * size - table.position)
+            for rejected in self._count(table, place[start:end], kafka_us[start:end], rows):
+                yield table.position + rejected.row, rejected
+            table.position += end - start
+            start = end
+            if table.position % size == 0:
+                yield from self._complete(run.source, table, table.position, now_us)
+
+    def _count(self, table: Table, place: Ints, kafka_us: Ints, rows: pa.RecordBatch) -> list[Rejected]:
+        decoded = np.flatnonzero(place >= 0)
+        table.undecodable += len(place) - len(decoded)
+        if not len(decoded):
+            return []
+        taken = place[decoded]
+        if taken[-1] - taken[0] == len(taken) - 1:
+            part = rows.slice(int(taken[0]), len(taken))
+        else:
+            part = rows.take(pa.array(taken))
+        rejected = table.block.add(part, kafka_us[decoded])
+        self.counted += len(taken)
+        return [Rejected(int(decoded[reject.row]), reject.reason, reject.dead) for reject in rejected]
+
+    def ended(self, source: Source, offset: int, now_us: int) -> Iterator[Output]:
+        """The end of the partition was reached at `offset`: nothing countable lies before it."""
+        table = self.tables.get(source)
+        if table is not None and not table.seeking and offset > table.position:
+            yield from self._pass_over(source, table, offset, now_us)
+        if table is not None:
+            table.high_watermark = max(table.high_watermark, offset)
+
+    def _pass_over(self, source: Source, table: Table, offset: int, now_us: int) -> Iterator[Output]:
+        """A true gap up to `offset`: control records, compacted or aborted ones."""
+        end = (table.number + 1) * self.layout.block_records
+        if offset >= end:
+            table.position = end
+            yield from self._complete(source, table, offset, now_us)
+        table.position = offset
+
+    def _complete(self, source: Source, table: Table, offset: int, now_us: int) -> Iterator[Output]:
+        """The open block is read to its end: tell it for the last time, and open the one that holds `offset`."""
+        yield from self._tell(source, table, now_us)
+        table.empty_from = table.number + 1
+        table.number = offset // self.layout.block_records
+        table.block, table.undecodable = OpenBlock.start(self.layout), 0
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def tick(self, now_us: int) -> Iterator[Output]:
+        """Every half second: changed cells, then progress, of every partition."""
+        for source, table in self.tables.items():
+            yield from self._tell(source, table, now_us)
+
+    def _tell(self, source: Source, table: Table, now_us: int) -> Iterator[Output]:
+        upto, number = table.position, table.number
+        token = Token(source, table.generation, number)
+        where = (self.digest, table.topic_id, source[1], number, upto)
+        rows_d = table.block.rows_d
+        for d in range(self.layout.delta_partitions):
+            for key, cells in self._by_key(table.block.changed_cells(d)):
+                yield self._counted(table, Send(d, key, Cells(*where, cells), token))
+        dead = table.block.dead + table.undecodable
+        for d in range(self.layout.delta_partitions):
+            progress = Progress(
+                *where, rows_d=rows_d[d], read=sum(rows_d) + dead, dead=dead, empty_from=table.empty_from,
+                n_partitions=self.n_partitions.get(source[0], 1), high_watermark=max(table.high_watermark, upto),
+                max_event_time=table.block.max_event_time, wall_time=now_us,
+            )  # fmt: skip
+            yield self._counted(table, Send(d, "progress", progress, token))
+
+    def _by_key(self, cells: list[Cell]) -> Iterator[tuple[str, tuple[Cell, ...]]]:
+        """Cells by message key, a bounded number in each message."""
+        grouped: dict[str, list[Cell]] = {}
+        for cell in cells:
+            grouped.setdefault(cell.experiment_id or f"{cell.service}/{cell.environment}", []).append(cell)
+        for key, group in grouped.items():
+            for start in range(0, len(group), CELLS_PER_MESSAGE):
+                yield key, tuple(group[start : start + CELLS_PER_MESSAGE])
+
+    def _counted(self, table: Table, send: Send) -> Send:
+        table.waiting[send.token.block] = table.waiting.get(send.token.block, 0) + 1
+        return send
+
+    def truncated(self, source: Source, topic_id: str, start: int, end: int) -> list[Delta]:
+        """What to tell every delta partition when retention took offsets [start, end) before they were read."""
+        return [Truncated(self.digest, topic_id, source[1], start, end)] * self.layout.delta_partitions
+
+    # -- delivery ------------------------------------------------------------------------------------------------
+
+    def delivered(self, token: Token, failed: bool) -> Restart | None:
+        """A delivery report; after a failure the partition begins again at what is safe."""
+        table = self.tables.get(token.source)
+        if table is None or table.generation != token.generation:
+            return None
+        if failed:
+            return Restart(token.source, self.safe_offset(token.source))
+        left = table.waiting[token.block] - 1
+        if left:
+            table.waiting[token.block] = left
+        else:
+            del table.waiting[token.block]
+        return None
+
+    def safe_offset(self, source: Source) -> int:
+        """Start of the first block that is not complete or not acknowledged."""
+        table = self.tables[source]
+        return min([table.number, *table.waiting]) * self.layout.block_records

@@ -1,0 +1,367 @@
+"""Ingest's shell: a reader thread that fetches, and the loop that decodes, counts, sends and commits.
+
+The reader owns the consumer: everything that moves its position (assignment, seeks) happens there and is announced in the
+same queue as the records, so that the loop knows what was fetched before and what after. The loop owns the protocol's
+state (`streams.ingest`) and the producer.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from prometheus_client import Counter, Gauge
+
+from schemas.config import Config
+from schemas.delta import encode_delta
+from schemas.errors import InfrastructureError, UserError
+from streams import kafka
+from streams.aggregate import Rejected
+from streams.clock import Clock
+from streams.decode import decode
+from streams.ingest import Ingest, Output, Reread, Restart, Run, Send, Source, Token
+from streams.layout import Layout
+from streams.topics import ensure_topics, topic_names
+
+Ints = npt.NDArray[np.int64]
+FETCH_MAX = 50_000
+FETCH_WAIT_S = 0.1
+TICK_S = 0.5
+BATCHES_AHEAD_MAX = 2
+"""Fetched batches that wait for the loop."""
+PARTITIONS_REFRESH_S = 30.0
+CLOSE_S = 5.0
+
+log = structlog.get_logger("ingest")
+EVENTS = Counter("davy_ingest_events_total", "Records with a usable key that were read.")
+DEAD = Counter("davy_ingest_deadletters_total", "Records that could not be used.")
+LAG = Gauge("davy_ingest_lag_records", "Records between what was read and the end of the partition.", ["topic", "partition"])
+POSITION = Gauge("davy_ingest_position", "Offset up to which a partition was read.", ["topic", "partition"])
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    source: Source
+    offset: int
+    lost_from: int | None
+    """Where reading should have begun, had retention left it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    source: Source
+    offset: int
+
+
+Item = list[Message] | Assigned | Revoked | Sought
+
+
+class Reader(threading.Thread):
+    """Fetches batches into a bounded queue and carries out seeks and restarts."""
+
+    def __init__(self, config: Config, layout: Layout) -> None:
+        super().__init__(name="reader", daemon=True)
+        self.config = config
+        self.layout = layout
+        self.consumer: Consumer = kafka.consumer(
+            config, f"{config.prefix}ingest",
+            **{"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 8000,
+               "isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20},
+        )  # fmt: skip
+        self.items: queue.Queue[Item] = queue.Queue(BATCHES_AHEAD_MAX)
+        self.requests: queue.SimpleQueue[Reread | Restart] = queue.SimpleQueue()
+        self.stopping = threading.Event()
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._begin()
+            while not self.stopping.is_set():
+                self._serve_requests()
+                batch = self.consumer.consume(FETCH_MAX, FETCH_WAIT_S)
+                if batch:
+                    self._put(batch)
+        except BaseException as error:  # the loop raises it again
+            self.failure = error
+        finally:
+            self.consumer.close()
+
+    def _put(self, item: Item) -> None:
+        while not self.stopping.is_set():
+            try:
+                self.items.put(item, timeout=FETCH_WAIT_S)
+                return
+            except queue.Full:
+                continue
+
+    def _begin(self) -> None:
+        topics = list(self.config.sources)
+        if self.config.embedded:
+            places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
+            self.consumer.assign(places)
+            for place in places:
+                self._put(Assigned((place.topic, place.partition), 0, None))
+        else:
+            self.consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        chosen: list[TopicPartition] = []
+        for place in consumer.committed(places, timeout=kafka.BROKER_TIMEOUT_S):
+            offset, lost_from = self._start_of(place)
+            chosen.append(TopicPartition(place.topic, place.partition, offset))
+            self._put(Assigned((place.topic, place.partition), offset, lost_from))
+        consumer.incremental_assign(chosen)
+
+    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        for place in places:
+            self._put(Revoked((place.topic, place.partition)))
+
+    def _start_of(self, place: TopicPartition) -> tuple[int, int | None]:
+        """Where to begin: what was committed, or the first whole block that the log still has."""
+        size = self.layout.block_records
+        low, _ = self.consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), kafka.BROKER_TIMEOUT_S)
+        wanted = max(place.offset, 0)
+        if place.offset >= 0 and (place.offset % size or place.metadata != self.layout.digest):
+            raise UserError(
+                f"{place.topic}/{place.partition} was committed at {place.offset} under layout {place.metadata or 'unknown'}, "
+                f"not {self.layout.digest}: stop all ingest and begin a new generation of {self.config.topic('deltas')}"
+            )
+        if low <= wanted:
+            return wanted, None
+        start = -(-low // size) * size
+        return start, wanted
+
+    def _serve_requests(self) -> None:
+        while not self.requests.empty():
+            request = self.requests.get_nowait()
+            place = TopicPartition(*request.source, request.offset)
+            try:
+                self.consumer.seek(place)
+            except KafkaException as error:
+                log.warning("seek failed", topic=place.topic, partition=place.partition, error=str(error))
+                continue
+            if isinstance(request, Restart):
+                self._put(Assigned(request.source, request.offset, None))
+            self._put(Sought(request.source, request.offset))
+
+
+class IngestLoop:
+    """Decodes what the reader fetched, counts it, sends deltas, commits what is safe."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.layout = Layout.of(config)
+        self.clock = Clock.of(config)
+        self.ingest = Ingest(self.layout)
+        self.producer: Producer = kafka.producer(config, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+        self.reader = Reader(config, self.layout)
+        self.delta_topic = config.topic("deltas")
+        self.dead_topic = config.topic("deadletters")
+        self.topic_ids = {name: topic_id for topic_id, name in topic_names(config).items()}
+        self.committed: dict[Source, int] = {}
+        self._last_tick = self._last_refresh = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; deliver what was sent before leaving."""
+        self._refresh_partitions()
+        self.reader.start()
+        try:
+            while not stop.is_set():
+                self.once(FETCH_WAIT_S)
+        finally:
+            self.reader.stopping.set()
+            self.producer.flush(CLOSE_S)
+            self.reader.join(CLOSE_S)
+
+    def once(self, wait_s: float) -> None:
+        """Handle one item of the reader's, and what is due."""
+        if self.reader.failure is not None:
+            raise self.reader.failure
+        try:
+            item = self.reader.items.get(timeout=wait_s)
+        except queue.Empty:
+            item = None
+        match item:
+            case Assigned():
+                self._assigned(item)
+            case Revoked(source):
+                self.ingest.revoked(source)
+                self.committed.pop(source, None)
+            case Sought(source, offset):
+                self.ingest.sought(source, offset)
+            case list():
+                self._records(item)
+            case None:
+                pass
+        now = time.monotonic()
+        if now - self._last_tick >= TICK_S:
+            self._last_tick = now
+            self._carry_out(self.ingest.tick(self.clock.now_us()))
+            self._commit()
+            self._measure()
+            if now - self._last_refresh > PARTITIONS_REFRESH_S:
+                self._refresh_partitions()
+        self.producer.poll(0)
+
+    def _assigned(self, item: Assigned) -> None:
+        topic, partition = item.source
+        topic_id = self.topic_ids.get(topic, topic)
+        self.ingest.assigned(item.source, topic_id, item.offset)
+        log.info("partition assigned", topic=topic, partition=partition, offset=item.offset)
+        if item.lost_from is not None:
+            for d, delta in enumerate(self.ingest.truncated(item.source, topic_id, item.lost_from, item.offset)):
+                self._produce(self.delta_topic, encode_delta(delta), b"truncated", partition=d)
+
+    # -- records -------------------------------------------------------------------------------------------------
+
+    def _records(self, messages: list[Message]) -> None:
+        ends = [message for message in messages if message.error() is not None] if any(map(_error, messages)) else []
+        if ends:
+            messages = [message for message in messages if message.error() is None]
+        if messages:
+            self._events(messages)
+        for message in ends:
+            self._ended(message)
+
+    def _ended(self, message: Message) -> None:
+        error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
+        if error is None or topic is None or partition is None:
+            return
+        if error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
+            log.warning("source error", topic=topic, partition=partition, error=str(error))
+        elif offset is not None:
+            self._carry_out(self.ingest.ended((topic, partition), offset, self.clock.now_us()))
+
+    def _events(self, messages: list[Message]) -> None:
+        values = list(map(_value, messages))
+        decoded = decode(values, self.config.limits.record_bytes)
+        place = np.full(len(values), -1, np.int64)
+        place[decoded.index] = np.arange(len(decoded.index))
+        for reject in decoded.rejects:
+            self._dead(messages[reject.index], reject.reason)
+        now_us = self.clock.now_us()
+        for start, end, source, first, kafka_us in _runs(messages):
+            run = Run(source, first, kafka_us, place[start:end])
+            self._carry_out(self.ingest.records(run, decoded.rows, now_us), messages[start:end], first)
+        EVENTS.inc(len(decoded.index))
+
+    def _dead(self, message: Message, reason: str) -> None:
+        DEAD.inc()
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("davy_topic", str(message.topic())), ("davy_partition", str(message.partition())),
+            ("davy_offset", str(message.offset())), ("davy_reason", reason),
+        ]  # fmt: skip
+        value = message.value()
+        if value is not None and len(value) > self.config.limits.message_bytes:
+            value = value[: self.config.limits.message_bytes]
+            headers.append(("davy_truncated", "true"))
+        self._produce(self.dead_topic, value, message.key(), headers=headers)
+
+    # -- what the protocol asks for ------------------------------------------------------------------------------
+
+    def _carry_out(
+        self, outputs: Iterable[Output | tuple[int, Rejected]], messages: Sequence[Message] = (), first: int = 0
+    ) -> None:
+        for output in outputs:
+            match output:
+                case Send(partition, key, delta, token):
+                    value = encode_delta(delta)
+                    self._produce(self.delta_topic, value, key.encode(), self._reported(token), partition=partition)
+                case Reread() | Restart():
+                    log.warning("read again", topic=output.source[0], partition=output.source[1], offset=output.offset)
+                    self.reader.requests.put(output)
+                case (offset, rejected):
+                    self._dead(messages[offset - first], rejected.reason)
+
+    def _reported(self, token: Token) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, _: Message) -> None:
+            restart = self.ingest.delivered(token, error is not None)
+            if restart is not None:
+                self.ingest.revoked(restart.source)
+                log.error("not delivered", topic=restart.source[0], partition=restart.source[1], error=str(error))
+                self.reader.requests.put(restart)
+
+        return report
+
+    def _produce(
+        self, topic: str, value: bytes | None, key: bytes | str | None,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None = None, **place: Any,
+    ) -> None:  # fmt: skip
+        while True:
+            try:
+                self.producer.produce(topic, value, key, on_delivery=on_delivery, **place)
+                return
+            except BufferError:
+                self.producer.poll(FETCH_WAIT_S)
+
+    def _commit(self) -> None:
+        if self.config.embedded:
+            return
+        safe = {source: self.ingest.safe_offset(source) for source in self.ingest.tables}
+        moved = {source: offset for source, offset in safe.items() if self.committed.get(source) != offset}
+        if moved:
+            places = [TopicPartition(*source, offset, self.layout.digest) for source, offset in moved.items()]
+            try:
+                self.reader.consumer.commit(offsets=places, asynchronous=True)
+                self.committed |= moved
+            except KafkaException as error:
+                log.warning("commit failed", error=str(error))
+
+    def _measure(self) -> None:
+        for (topic, partition), table in self.ingest.tables.items():
+            try:
+                _, high = self.reader.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            except KafkaException:
+                continue
+            table.high_watermark = max(table.high_watermark, high)
+            POSITION.labels(topic, partition).set(table.position)
+            LAG.labels(topic, partition).set(max(0, table.high_watermark - table.position))
+
+    def _refresh_partitions(self) -> None:
+        self._last_refresh = time.monotonic()
+        for topic in self.config.sources:
+            self.ingest.n_partitions[topic] = max(1, len(kafka.partitions(self.config, topic)))
+
+
+_error, _value = Message.error, Message.value
+
+
+def _runs(messages: list[Message]) -> Iterable[tuple[int, int, Source, int, Ints]]:
+    """Stretches of consecutive offsets of one partition: start, end, source, first offset, Kafka timestamps in us."""
+    n = len(messages)
+    partitions = np.fromiter(map(Message.partition, messages), np.int64, n)
+    offsets = np.fromiter(map(Message.offset, messages), np.int64, n)
+    kafka_us = np.fromiter((stamp[1] for stamp in map(Message.timestamp, messages)), np.int64, n) * 1000
+    breaks = np.flatnonzero((np.diff(partitions) != 0) | (np.diff(offsets) != 1)) + 1
+    borders = [0, *breaks.tolist(), n]
+    for start, end in zip(borders[:-1], borders[1:], strict=True):
+        topic = str(messages[start].topic())
+        yield start, end, (topic, int(partitions[start])), int(offsets[start]), kafka_us[start:end]
+
+
+def run(config: Config, stop: threading.Event | None = None) -> None:
+    """The ingest role: blocks until stopped."""
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    kafka.require_broker(config)
+    ensure_topics(config)
+    for topic in config.sources:
+        if not kafka.partitions(config, topic):
+            raise InfrastructureError(f"there is no topic {topic}; create it, or name another under inputs in davy.yaml")
+    IngestLoop(config).run(stop)
