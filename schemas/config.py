@@ -1,7 +1,7 @@
 """Config: what davy.yaml says, with defaults for all of it; every error has its file, line and column.
 
-Paths are relative to the working directory. ``${NAME}`` in a value is the environment's, ``${file:PATH}`` a file's content
-without its last line break, ``$${`` a plain ``${``. Values that may hold secrets stay out of `repr`.
+Paths are relative to the working directory. ``${NAME}`` in a value is the environment's, ``${file:PATH}`` a
+file's content without its last line break, ``$${`` a plain ``${``. What may be secret stays out of `repr`.
 
 >>> config = Config()
 >>> config.topic("verdicts"), config.http.port, config.limits.window_us
@@ -16,7 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from schemas.errors import UserError
 from schemas.event import COLUMNS
@@ -43,13 +51,17 @@ def _setting(value: object) -> str:
 
 def _column(name: str) -> str:
     if name not in COLUMNS and not name.startswith("measures."):
-        raise ValueError(f"{name!r} is no field of RequestEvent: {suggestion(name, (*COLUMNS, 'measures.NAME'))}")
+        raise ValueError(
+            f"{name!r} is no field of RequestEvent: {suggestion(name, (*COLUMNS, 'measures.NAME'))}"
+        )
     return name
 
 
 def _prefix(value: str) -> str:
     if not _PREFIX.fullmatch(value):
-        raise ValueError(f"{value!r} cannot begin a topic's name: say letters, digits, '.', '_' and '-', like davy.")
+        raise ValueError(
+            f"{value!r} cannot begin a topic's name: say letters, digits, '.', '_' and '-', like davy."
+        )
     return value
 
 
@@ -59,9 +71,7 @@ def _measure(name: str) -> str:
     return name
 
 
-Setting = Annotated[
-    str, BeforeValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})
-]
+Setting = Annotated[str, BeforeValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 Settings = dict[str, Setting]
 """Another program's settings, passed on untouched."""
 Column = Annotated[str, AfterValidator(_column)]
@@ -77,7 +87,7 @@ class Http(Model):
 
 
 class Clickhouse(Model):
-    """The analysts' server, ``clickhouse://user:password@host:9000/database``; without it the embedded engine serves."""
+    """The analysts' server, ``clickhouse://user:password@host:9000/database``; without it embedded."""
 
     url: SecretStr = Field(min_length=1, examples=["clickhouse://localhost:9000/davy"])
 
@@ -90,17 +100,17 @@ class Registry(Model):
 
 
 class Input(Model):
-    """How one topic's records become RequestEvents: `mapping` field -> path in the record, `units` field -> unit."""
+    """A topic's records as events: `mapping` field -> path in a record, `units` field -> unit."""
 
     format: Literal["avro", "json", "otlp_proto"] = "avro"
     mapping: dict[Column, Text] = Field(default={}, examples=["{duration_us: latency.total}"])
-    units: dict[Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]] = Field(
-        default={}, examples=["{duration_us: ms}"]
-    )
+    units: dict[
+        Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]
+    ] = Field(default={}, examples=["{duration_us: ms}"])
 
 
 class Measure(Model):
-    """A registered measure of the events: its unit for people, and what one step of its exact fixed-point sum is worth."""
+    """A registered measure: its unit for people, and what one step of its exact fixed-point sum is worth."""
 
     unit: Text | None = None
     resolution: Finite = Field(default=1e-6, gt=0, examples=["0.001"])
@@ -111,11 +121,11 @@ class Signing(Model):
 
     key_id: Identifier | None = Field(default=None, examples=["2026-11"])
     private_key: SecretStr | None = None
-    public_keys: dict[Identifier, str] = {}
+    public_keys: dict[Identifier, str] = Field(default={})
 
 
 class ClockSettings(Model):
-    """One scaled clock for all roles of a demo: at real time `origin_us` it shows that, then runs at `speed`."""
+    """One scaled clock for all roles of a demo: it equals the real one at `origin_us` and runs at `speed`."""
 
     speed: Finite = Field(default=1.0, gt=0, le=1000, examples=["5"])
     origin_us: int = Field(default=0, ge=0)
@@ -125,14 +135,18 @@ class Config(Model):
     """Everything that is configured."""
 
     kafka: Settings = Field(
-        default={"bootstrap.servers": "127.0.0.1:9092"}, repr=False, examples=["{bootstrap.servers: localhost:9092}"]
+        default={"bootstrap.servers": "127.0.0.1:9092"},
+        repr=False,
+        examples=["{bootstrap.servers: localhost:9092}"],
     )
     embedded: bool = False
     prefix: Annotated[str, AfterValidator(_prefix)] = "davy."
     data_dir: Folder = Path(".davy")
     clickhouse: Clickhouse | None = Field(default=None, examples=["{url: clickhouse://localhost:9000}"])
     schema_registry: Registry | None = Field(default=None, examples=["{url: http://localhost:8081}"])
-    inputs: dict[Text, Input] = Field(default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"])
+    inputs: dict[Text, Input] = Field(
+        default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"]
+    )
     dimensions: tuple[Literal["segment", "endpoint", "instance"], ...] = Field(
         default=("segment",), examples=["[segment, endpoint]"]
     )
@@ -169,21 +183,20 @@ class Config(Model):
             raise ValueError(f"there is no topic {name!r}; there are {', '.join(TOPICS)}")
         return self.prefix + name
 
-    @field_validator("measures", mode="before")
-    @classmethod
-    def _named_only(cls, value: Any) -> Any:
-        if not is_list(value):
-            return value
-        if not all(isinstance(name, str) for name in value):
-            raise ValueError("must be a list of names, or a mapping like {queue_length: {unit: requests}}")
-        return {name: {} for name in value}
-
     @field_validator("measures", "inputs", mode="before")
     @classmethod
-    def _bare_entries(cls, value: Any) -> Any:
-        if not is_mapping(value):
-            return value
-        return {key: {} if entry is None else entry for key, entry in value.items()}
+    def _bare_entries(cls, value: Any, info: ValidationInfo) -> Any:
+        """Names alone, in a list or with nothing behind them, have the defaults."""
+        empty: dict[str, Any] = {}
+        if is_mapping(value):
+            return {key: empty if entry is None else entry for key, entry in value.items()}
+        if is_list(value) and info.field_name == "measures":
+            if not all(isinstance(name, str) for name in value):
+                raise ValueError(
+                    "must be a list of names, or a mapping like {queue_length: {unit: requests}}"
+                )
+            return dict.fromkeys(value, empty)
+        return value
 
     def with_data_dir(self, data_dir: Path | None) -> Self:
         """The same with another data directory, where one is given."""
@@ -191,7 +204,7 @@ class Config(Model):
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """The configuration of a file; by default ./davy.yaml where there is one, else the defaults. Raises `Errors`."""
+    """That of a file (default: ./davy.yaml if it is there), else the defaults; raises `Errors`."""
     place = path or Path(DEFAULT_FILE)
     if path is None and not place.is_file():
         return Config()
@@ -208,19 +221,24 @@ def parse_config(content: str, file: str, environ: Mapping[str, str] = os.enviro
 
 
 def config_of(documents: Sequence[Located], environ: Mapping[str, str]) -> tuple[Config, list[Finding]]:
-    """The configuration of a davy.yaml's documents, of which there may be one, and everything that is wrong with it."""
+    """The configuration in a davy.yaml's documents, of which there may be one, and what is wrong."""
     if not documents:
         return Config(), []
     document, *more = documents
     findings = [extra.at((), "a davy.yaml has one document only: join them") for extra in more]
     if not is_mapping(document.data):
-        return Config(), [*findings, document.at((), "a davy.yaml is a mapping: say for example embedded: true")]
+        return Config(), [
+            *findings,
+            document.at((), "a davy.yaml is a mapping: say for example embedded: true"),
+        ]
     document.data = _filled(document.data, (), document, environ, findings)
     config, wrong = validated(Config, document)
     return config or Config(), findings + wrong
 
 
-def _filled(value: Any, loc: Loc, document: Located, environ: Mapping[str, str], findings: list[Finding]) -> Any:
+def _filled(
+    value: Any, loc: Loc, document: Located, environ: Mapping[str, str], findings: list[Finding]
+) -> Any:
     """Values with all references replaced; one that leads nowhere is a finding and stays as it is."""
     if is_mapping(value):
         return {key: _filled(item, (*loc, key), document, environ, findings) for key, item in value.items()}
@@ -243,7 +261,9 @@ def _filled(value: Any, loc: Loc, document: Located, environ: Mapping[str, str],
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise ValueError(f"${{{name}}} names no environment variable: say ${{NAME}}, ${{file:PATH}}, or $${{ for a plain ${{")
+        raise ValueError(
+            f"${{{name}}} names no environment variable: say ${{NAME}}, ${{file:PATH}}, or $${{ to mean ${{"
+        )
     if name not in environ:
         raise ValueError(f"the environment variable {name} is not set: set it, or write the value here")
     return environ[name]

@@ -14,7 +14,7 @@ def _time(default_us: int, name: str, written: str) -> Any:
 
 
 class Limits(Model):
-    """Those marked (layout) are part of what a delta means: changing one starts a new generation of deltas."""
+    """Those marked (layout) are part of what a delta means: to change one begins a new generation."""
 
     block_records: int = Field(default=65_536, ge=1024, le=65_536)
     """Offsets in a block of a source partition (layout)."""

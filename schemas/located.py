@@ -1,7 +1,8 @@
 """YAML with places: plain data, and the line and column of every key and value.
 
-Documents are built here from the parser's events, so nothing is ever constructed from a tag. Every scalar is the text that
-was written (``version: 2.10`` stays "2.10", ``on`` stays "on"), only an empty one or ``null`` is None: the models give types.
+Documents are built here from the parser's events, so nothing is ever constructed from a tag. Every scalar is
+the text that was written (``version: 2.10`` stays "2.10", ``on`` stays "on"), only an empty one or ``null``
+is None: the models give types.
 Limits on size, values (aliases count as often as they are used) and depth keep hostile files cheap.
 """
 
@@ -50,7 +51,7 @@ class Errors(UserError):
 
 @dataclass(slots=True)
 class Located:
-    """One document: `data` is plain (dict, list, str, None), `source` its own text; `keys` and `values` know the places."""
+    """One document: `data` is plain (dict, list, str, None), `source` its own text, the rest are places."""
 
     file: str
     source: str
@@ -83,26 +84,30 @@ def dotted(loc: Loc) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A file as text; raises `UserError` where it cannot be read, `Errors` where it is too large or no UTF-8."""
+    """A file as text; raises `UserError` if it cannot be read, `Errors` if it is too large or not UTF-8."""
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
     if len(data) > FILE_BYTES_MAX:
-        raise Errors([Finding(str(path), 1, 1, f"the file is larger than {FILE_BYTES_MAX // 2**20} MiB: split it")])
+        raise Errors(
+            [Finding(str(path), 1, 1, f"the file is larger than {FILE_BYTES_MAX // 2**20} MiB: split it")]
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        raise Errors([Finding(str(path), line, column, "this is not UTF-8 text: save the file as UTF-8")]) from None
+        raise Errors(
+            [Finding(str(path), line, column, "this is not UTF-8 text: save the file as UTF-8")]
+        ) from None
 
 
 def read(text: str, file: str) -> tuple[list[Located], list[Finding]]:
     """All documents of a YAML text that are not empty, and what is wrong with the YAML itself.
 
-    A document with a finding is still there, without the part that is wrong; after a syntax error nothing more is read.
+    A document with a finding is still there, without the part that is wrong; a syntax error ends the reading.
 
     >>> documents, findings = read("id: a\\nid: b\\n", "x.yaml")
     >>> documents[0].data, str(findings[0])
@@ -148,14 +153,18 @@ class _Builder:
                 self.documents.append(document)
                 document.data = self._value(next(self._events), (), document, self._events)
         finally:
-            for document, start, end in zip(self.documents, begun, [*begun[1:], len(self.text)], strict=False):
+            for document, start, end in zip(
+                self.documents, begun, [*begun[1:], len(self.text)], strict=False
+            ):
                 document.source = self.text[start:end]
 
     def _value(self, event: Event, loc: Loc, document: Located, rest: Iterator[Event]) -> Any:
         """The value that begins with `event`; takes what belongs to it from `rest`."""
         self._left -= 1
         if self._left < 0:
-            self._stop(event, f"the file unfolds to more than {VALUES_MAX} values: split it, or use fewer aliases")
+            self._stop(
+                event, f"the file unfolds to more than {VALUES_MAX} values: split it, or use fewer aliases"
+            )
         document.values.setdefault(loc, event.place)
         if event.kind == "alias":
             return self._alias(event, loc, document)
@@ -188,7 +197,9 @@ class _Builder:
             document.keys[here] = key.place
             data[key.text] = self._value(next(rest), here, document, rest)
             if data[key.text] is None:
-                document.values[here] = key.place  # nothing was written: the parser's place is that of what follows
+                document.values[here] = (
+                    key.place
+                )  # nothing was written: the parser's place is that of what follows
         return data
 
     def _record(self, event: Event) -> Iterator[Event]:

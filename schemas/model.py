@@ -1,4 +1,4 @@
-"""What specs and configuration share: frozen pydantic models whose errors have a place and say what would be right."""
+"""What specs and configuration share: frozen pydantic models; errors with a place, and what is right."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Model(BaseModel):
     def _empty_is_default(cls, data: Any) -> Any:
         if not is_mapping(data):
             return data
-        optional = {field.alias or name for name, field in cls.model_fields.items() if not field.is_required()}
+        optional = {
+            field.alias or name for name, field in cls.model_fields.items() if not field.is_required()
+        }
         return {name: value for name, value in data.items() if value is not None or name not in optional}
 
 
@@ -48,7 +50,9 @@ def identifier(value: object) -> str:
     """An id or a name that ends up in file names, keys and proxies' configuration."""
     if not isinstance(value, str) or not ID.fullmatch(value):
         told = repr(value) if isinstance(value, str) else "this"
-        raise ValueError(f"{told} is not a name: say letters, digits, '.', '_' and '-', at most 128, a letter or digit first")
+        raise ValueError(
+            f"{told} is not a name: say letters, digits, '.', '_' and '-', up to 128, a letter or digit first"
+        )
     return value
 
 
@@ -92,7 +96,9 @@ Identifier = Annotated[
     str, BeforeValidator(identifier), WithJsonSchema({"type": "string", "pattern": f"^{ID.pattern}$"})
 ]
 Text = Annotated[
-    str, BeforeValidator(text), WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": TEXT_MAX})
+    str,
+    BeforeValidator(text),
+    WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": TEXT_MAX}),
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -104,6 +110,11 @@ def validated(model: type[M], document: Located) -> tuple[M | None, list[Finding
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, [_finding(model, document, detail) for detail in details if not _hollow(detail)]
+
+
+def field_names(model: type[Model]) -> set[str]:
+    """Names of a model's fields as they are written."""
+    return set(_fields(model))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

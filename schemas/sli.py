@@ -25,7 +25,7 @@ Limit = Literal["max_increase", "max_decrease"]
 
 @dataclass(frozen=True, slots=True)
 class SliType:
-    """What a spec may say of one type. `dimension` None: that of its `field`; the first of `limits` has the `default`."""
+    """What a spec may say of one type. `dimension` None: its `field`'s; `default`: of the first limit."""
 
     dimension: Dimension | None
     limits: tuple[Limit, ...]
@@ -53,13 +53,16 @@ def _known_type(value: Any) -> str:
 
 
 _TOLERANCE_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "string", "pattern": r"^[0-9.]+\s*(%|pp|us|ms|s|m|h|d|k?B|[KMG]i?B)?$"}, {"type": "number", "minimum": 0}]
+    "anyOf": [
+        {"type": "string", "pattern": r"^[0-9.]+\s*(%|pp|us|ms|s|m|h|d|k?B|[KMG]i?B)?$"},
+        {"type": "number", "minimum": 0},
+    ]
 }
 ToleranceField = Annotated[Tolerance | None, WithJsonSchema(_TOLERANCE_SCHEMA)]
 
 
 class SliSpec(Model):
-    """One SLI. Exactly one of `max_increase` and `max_decrease` is set. `line` is where it stands in the spec's source."""
+    """One SLI. Exactly one of `max_increase` and `max_decrease` is set. `line`: where it stands."""
 
     name: Identifier = Field(examples=["errors"])
     type: Annotated[
@@ -134,7 +137,9 @@ class SliSpec(Model):
             raise ValueError(f"{kind} has none: say {sli.limits[0]}: {sli.default}")
         if name == "max_decrease" and info.data.get("max_increase") is not None:
             raise ValueError("max_increase is given too: say only the one that would be harm")
-        return parse_tolerance(value, sli.dimension or FIELD_DIMENSIONS.get(info.data.get("field") or "", "number"))
+        return parse_tolerance(
+            value, sli.dimension or FIELD_DIMENSIONS.get(info.data.get("field") or "", "number")
+        )
 
 
 def _quantile(value: object) -> float:

@@ -10,30 +10,42 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from schemas.errors import UserError
-from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
+from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
 from schemas.model import DurationUs, Identifier, InnerShare, Model, PositiveUs, Share, Text, validated
 from schemas.sli import SLI_TYPES, SliSpec, SliType
-from schemas.units import Tolerance, parse_duration, parse_share
+from schemas.spec_rules import CONTROL, RULES
+from schemas.units import Tolerance, parse_share
 
 __all__ = [
-    "SLI_TYPES", "Arm", "ErrorBudget", "ExperimentSpec", "Policy", "Rollback", "SliSpec", "SliType", "SpecErrors", "Step",
-    "Tolerance", "experiment_json_schema", "load_specs", "parse_specs", "spec_files",
-]  # fmt: skip
+    "SLI_TYPES",
+    "Arm",
+    "ErrorBudget",
+    "ExperimentSpec",
+    "Policy",
+    "Rollback",
+    "SliSpec",
+    "SliType",
+    "SpecErrors",
+    "Step",
+    "Tolerance",
+    "experiment_json_schema",
+    "load_specs",
+    "parse_specs",
+    "spec_files",
+]
 
-CONTROL = "control"
 CONFIG_NAME = "davy.yaml"
 SPEC_SUFFIXES = (".yaml", ".yml")
 SLIS_MAX = 100
 STEPS_MAX = 100
-CANDIDATES_MAX = 32
 UPSTREAMS_MAX = 256
 RISK_MAX = 0.5
 """alpha and beta beyond one half promise nothing."""
@@ -41,7 +53,6 @@ WEIGHT_MIN = 0.0001
 """The finest share that every splitter can carry: weights are integers that add up to 10,000."""
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-T = TypeVar("T")
 
 EXAMPLE = """\
 id: checkout-2.4.0
@@ -108,18 +119,26 @@ class Policy(Model):
 
     alpha: Risk = 0.01
     beta: Risk = 0.05
-    min_duration_us: DurationUs = Field(default=600_000_000, alias="min_duration", json_schema_extra={"default": "10m"})
+    min_duration_us: DurationUs = Field(
+        default=600_000_000, alias="min_duration", json_schema_extra={"default": "10m"}
+    )
     min_requests: int = Field(default=1000, ge=0, lt=2**53, examples=["1000"])
-    max_duration_us: PositiveUs = Field(default=86_400_000_000, alias="max_duration", json_schema_extra={"default": "24h"})
+    max_duration_us: PositiveUs = Field(
+        default=86_400_000_000, alias="max_duration", json_schema_extra={"default": "24h"}
+    )
     on_no_data: Literal["hold", "rollback"] = "hold"
-    sustained_us: DurationUs = Field(default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"})
+    sustained_us: DurationUs = Field(
+        default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"}
+    )
 
 
 class ErrorBudget(Model):
     """The share of requests of the service that must be good over a window."""
 
     objective: InnerShare = 0.999
-    window_us: PositiveUs = Field(default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"})
+    window_us: PositiveUs = Field(
+        default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"}
+    )
 
 
 class Step(Model):
@@ -132,7 +151,9 @@ class Step(Model):
 class Rollback(Model):
     """How long a rollback stays possible, and to which arm."""
 
-    window_us: PositiveUs = Field(default=86_400_000_000, alias="window", json_schema_extra={"default": "24h"})
+    window_us: PositiveUs = Field(
+        default=86_400_000_000, alias="window", json_schema_extra={"default": "24h"}
+    )
     to: Identifier = CONTROL
 
 
@@ -159,16 +180,22 @@ class ExperimentSpec(Model):
     service: Text = Field(examples=["checkout"])
     environment: Text = Field(examples=["production"])
     mode: Literal["compare", "absolute", "shadow"] = "compare"
-    variants: dict[Identifier, Arm] = Field(examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"])
+    variants: dict[Identifier, Arm] = Field(
+        examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"]
+    )
     randomization: Literal["request", "user", "session", "shard"] = "user"
     unit_header: Annotated[Text, AfterValidator(_header)] = "X-Unit-Id"
     slis: tuple[SliSpec, ...] = Field(
-        min_length=1, max_length=SLIS_MAX, examples=["[{name: errors, type: error_ratio, max_increase: 0.5pp}]"]
+        min_length=1,
+        max_length=SLIS_MAX,
+        examples=["[{name: errors, type: error_ratio, max_increase: 0.5pp}]"],
     )
     policy: Policy = Policy()
     error_budget: ErrorBudget | None = None
     steps: tuple[Step, ...] = Field(
-        min_length=1, max_length=STEPS_MAX, examples=["[{weight: 10%, duration: 10m}, {weight: 50%, duration: 10m}]"]
+        min_length=1,
+        max_length=STEPS_MAX,
+        examples=["[{weight: 10%, duration: 10m}, {weight: 50%, duration: 10m}]"],
     )
     rollback: Rollback = Rollback()
     _origin: Origin = PrivateAttr(default_factory=Origin)
@@ -180,7 +207,7 @@ class ExperimentSpec(Model):
 
     @property
     def source(self) -> str:
-        """The YAML text of this document alone; parsed again it gives the same spec, its lines counted from its own start."""
+        """The YAML text of this document alone; parsed again it is the same spec, but for `lines`."""
         return self._origin.source
 
     @property
@@ -207,10 +234,10 @@ class ExperimentSpec(Model):
 
 
 def load_specs(source: Path | str | Sequence[Path], *, path: str | None = None) -> list[ExperimentSpec]:
-    """All specs of a file, a folder, several of them, or a YAML text (a str with a line break, `path` names it).
+    """All specs of a file, a folder, several of them, or a YAML text (a str with a line break).
 
-    Ids must differ across everything that is loaded together. Raises `SpecErrors` with all that is wrong, `UserError` where
-    a file cannot be read.
+    `path` names a text. Ids must differ across everything that is loaded together. Raises `SpecErrors` with
+    all that is wrong, `UserError` where a file cannot be read.
     """
     if isinstance(source, str) and "\n" in source:
         documents, findings = read(source, path or "<text>")
@@ -231,13 +258,15 @@ def load_specs(source: Path | str | Sequence[Path], *, path: str | None = None) 
 
 
 def spec_files(places: Iterable[Path]) -> list[Path]:
-    """The files named, and those of the folders named, sorted; raises `UserError` for a folder without any."""
+    """The files named, and those in the folders named, sorted; raises `UserError` where there is none."""
     files: list[Path] = []
     for place in places:
         if not place.is_dir():
             files.append(place)
             continue
-        inside = sorted(file for file in place.iterdir() if file.suffix in SPEC_SUFFIXES and file.name != CONFIG_NAME)
+        inside = sorted(
+            file for file in place.iterdir() if file.suffix in SPEC_SUFFIXES and file.name != CONFIG_NAME
+        )
         if not inside:
             raise UserError(f"{place} holds no spec: no file in it ends in .yaml")
         files += inside
@@ -261,93 +290,19 @@ def parse_specs(documents: Sequence[Located]) -> tuple[list[ExperimentSpec], lis
             findings.append(document.at((), "an experiment is a mapping: say kind: Experiment, id: ..."))
             continue
         spec, wrong = validated(ExperimentSpec, document)
-        wrong += [document.at(loc, message) for rule in _RULES for loc, message in rule(data)]
+        wrong += [document.at(loc, message) for rule in RULES for loc, message in rule(data)]
         place = document.at(("id",), "")
         name = data.get("id")
         if isinstance(name, str) and (other := first.setdefault(name, place)) is not place:
-            wrong.append(document.at(("id",), f"id: {name!r} is used already, at {other.file}:{other.line}: say another"))
+            wrong.append(
+                document.at(
+                    ("id",), f"id: {name!r} is used already, at {other.file}:{other.line}: say another"
+                )
+            )
         findings += wrong
         if spec is not None and not wrong:
             specs.append(spec.written_at(Origin(document.source, document.file, document.lines())))
     return specs, findings
-
-
-# Rules that look at several fields. They see the data as written, so that they speak even where other fields are wrong;
-# what they cannot read, its own field complains about.
-
-Problems = Iterator[tuple[Loc, str]]
-
-
-def _variants(data: Mapping[str, Any]) -> Problems:
-    variants = data.get("variants")
-    if not is_mapping(variants):
-        return
-    names = list(variants)
-    if CONTROL not in names and data.get("mode") != "absolute":
-        yield ("variants",), f"{CONTROL} is missing: say {CONTROL}: {{version: ...}}, or mode: absolute for a first deploy"
-    candidates = [name for name in names if name != CONTROL]
-    if not candidates:
-        yield ("variants",), f"there is no candidate beside {CONTROL}: say for example canary: {{version: 2.4.0}}"
-    if len(candidates) > CANDIDATES_MAX:
-        yield ("variants",), f"{len(candidates)} candidates are too many: say at most {CANDIDATES_MAX}"
-    to = _get(data, "rollback", "to")
-    if isinstance(to, str) and to not in names:
-        yield ("rollback", "to"), f"to: there is no variant {to!r}: say one of {', '.join(names)}"
-
-
-def _weights(data: Mapping[str, Any]) -> Problems:
-    steps, variants = data.get("steps"), data.get("variants")
-    candidates = len([name for name in variants if name != CONTROL]) if is_mapping(variants) else 1
-    highest, written = 0.0, ""
-    for index, step in enumerate(steps if is_list(steps) else []):
-        text = _get(step, "weight")
-        weight = _parsed(parse_share, text)
-        if weight is None:
-            continue
-        loc: Loc = ("steps", index, "weight")
-        if weight < highest:
-            yield loc, f"weight: {text} is less than the {written} before it: weights may not fall, say at least {written}"
-        elif candidates > 1 and weight * candidates > 1 + 1e-9:
-            most = int(10_000 / candidates) / 100
-            yield loc, f"weight: {candidates} candidates with {text} each are more than all traffic: say at most {most:g}%"
-        if weight >= highest:
-            highest, written = weight, text
-
-
-def _names(data: Mapping[str, Any]) -> Problems:
-    seen: set[str] = set()
-    slis = data.get("slis")
-    for index, sli in enumerate(slis if is_list(slis) else []):
-        name = _get(sli, "name")
-        if isinstance(name, str) and name in seen:
-            yield ("slis", index, "name"), f"name: there is another SLI named {name!r}: say another name"
-        seen.add(str(name))
-
-
-def _durations(data: Mapping[str, Any]) -> Problems:
-    least, most = (_get(data, "policy", name) for name in ("min_duration", "max_duration"))
-    default = ExperimentSpec.model_fields["policy"].default
-    min_us = default.min_duration_us if least is None else _parsed(parse_duration, least)
-    max_us = default.max_duration_us if most is None else _parsed(parse_duration, most)
-    if min_us is not None and max_us is not None and min_us > max_us > 0:
-        name = "min_duration" if least is not None else "max_duration"
-        yield ("policy", name), f"{name}: min_duration {least or '10m'} is longer than max_duration {most or '24h'}"
-
-
-_RULES: tuple[Callable[[Mapping[str, Any]], Problems], ...] = (_variants, _weights, _names, _durations)
-
-
-def _get(data: Any, *names: str) -> Any:
-    for name in names:
-        data = data.get(name) if is_mapping(data) else None
-    return data
-
-
-def _parsed(parse: Callable[[object], T], value: object) -> T | None:
-    try:
-        return parse(value)
-    except ValueError:
-        return None
 
 
 def experiment_json_schema() -> dict[str, Any]:

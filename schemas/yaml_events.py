@@ -28,7 +28,7 @@ _KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`index`: characters before it. `text`: a scalar as written; `plain`: without quotes. An alias's `anchor` is its target."""
+    """`index`: characters before it; `plain`: a scalar without quotes; `anchor`: for an alias its target."""
 
     kind: Kind
     place: Place

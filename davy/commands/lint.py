@@ -1,0 +1,50 @@
+"""`davy lint`: specs and configuration, each finding with its place and what would be right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from schemas.config import Config, config_of
+from schemas.errors import UserError
+from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
+from schemas.model import field_names
+from schemas.spec import ExperimentSpec, parse_specs, spec_files
+
+
+def lint(files: Sequence[Path], environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """All findings in files and folders, in order of place; none means that all of it can be used.
+
+    Ids of experiments must differ across all files. What is written decides whether a file holds specs or is a
+    davy.yaml.
+    """
+    specs: list[Located] = []
+    findings: list[Finding] = []
+    for place in files:
+        try:
+            for file in spec_files([place]):
+                documents, wrong = read(read_text(file), str(file))
+                findings += wrong
+                if not documents and not wrong:
+                    findings.append(
+                        Finding(str(file), 1, 1, "there is nothing in here: say kind: Experiment, id: ...")
+                    )
+                if is_config(documents):
+                    findings += config_of(documents, environ)[1]
+                else:
+                    specs += documents
+        except Errors as errors:
+            findings += errors.findings
+        except UserError as error:
+            findings.append(Finding(str(place), 1, 1, str(error)))
+    findings += parse_specs(specs)[1]
+    return sorted(set(findings))
+
+
+def is_config(documents: Sequence[Located]) -> bool:
+    """Whether this is a davy.yaml: nothing says `kind`, and more fields are known there than in a spec."""
+    data = documents[0].data if documents else None
+    if not is_mapping(data) or "kind" in data or "apiVersion" in data:
+        return False
+    return len(data.keys() & field_names(Config)) > len(data.keys() & field_names(ExperimentSpec))
