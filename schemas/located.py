@@ -156,7 +156,7 @@ class _Builder:
             for document, start, end in zip(
                 self.documents, begun, [*begun[1:], len(self.text)], strict=False
             ):
-                document.source = self.text[start:end]
+                document.source = self.text[start:end].rstrip() + "\n"
 
     def _value(self, event: Event, loc: Loc, document: Located, rest: Iterator[Event]) -> Any:
         """The value that begins with `event`; takes what belongs to it from `rest`."""

@@ -234,17 +234,17 @@ class ExperimentSpec(Model):
 
 
 def load_specs(source: Path | str | Sequence[Path], *, path: str | None = None) -> list[ExperimentSpec]:
-    """All specs of a file, a folder, several of them, or a YAML text (a str with a line break).
+    """All specs of a file, a folder, several of them, or (a str) a YAML text.
 
     `path` names a text. Ids must differ across everything that is loaded together. Raises `SpecErrors` with
     all that is wrong, `UserError` where a file cannot be read.
     """
-    if isinstance(source, str) and "\n" in source:
+    if isinstance(source, str):
         documents, findings = read(source, path or "<text>")
         findings += _none(path or "<text>", documents, findings)
     else:
         documents, findings = list[Located](), list[Finding]()
-        for file in spec_files([Path(source)] if isinstance(source, str | Path) else source):
+        for file in spec_files([source] if isinstance(source, Path) else source):
             try:
                 found, wrong = read(read_text(file), str(file))
             except Errors as errors:

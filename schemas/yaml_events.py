@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 Place = tuple[int, int]
 """Line and column, both from 1."""
@@ -59,9 +60,12 @@ def events(text: str) -> Iterator[Event]:
         told: Any = error
         mark = told.problem_mark or told.context_mark
         place = (int(mark.line) + 1, int(mark.column) + 1) if mark else (1, 1)
-        raise NotYaml(place, " ".join(str(part) for part in (told.context, told.problem) if part)) from None
-    except YAMLError as error:
-        raise NotYaml((1, 1), " ".join(str(error).split())) from None
+        raise NotYaml(place, ", ".join(str(part) for part in (told.context, told.problem) if part)) from None
+    except ReaderError as error:
+        told = error
+        before = text[: int(told.position)]
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise NotYaml(place, f"the character U+{ord(text[len(before)]):04X} is not allowed") from None
 
 
 def _event(kind: Kind, found: Any) -> Event:

@@ -16,8 +16,8 @@ from schemas.spec import ExperimentSpec, parse_specs, spec_files
 def lint(files: Sequence[Path], environ: Mapping[str, str] = os.environ) -> list[Finding]:
     """All findings in files and folders, in order of place; none means that all of it can be used.
 
-    Ids of experiments must differ across all files. What is written decides whether a file holds specs or is a
-    davy.yaml.
+    Ids of experiments must differ across all files. Its content decides whether a file is a spec
+    or a davy.yaml.
     """
     specs: list[Located] = []
     findings: list[Finding] = []

@@ -1,0 +1,72 @@
+# ruff: noqa: E501  # tables of cases read better with one case a line
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from davy.commands.lint import is_config, lint
+from schemas.located import read
+
+SPEC = """\
+id: e
+service: s
+environment: p
+variants: {control: {version: 1}, canary: {version: 2}}
+slis: [{name: x, type: error_ratio}]
+steps: [{weight: 10%, duration: 1m}]
+"""
+
+
+def told(folder: Path, **files: str) -> list[str]:
+    paths: list[Path] = []
+    for name, text in files.items():
+        path = folder / f"{name}.yaml"
+        path.write_text(text)
+        paths.append(path)
+    return [str(finding).removeprefix(f"{folder}/") for finding in lint(paths, {})]
+
+
+def test_clean_files(tmp_path: Path) -> None:
+    assert told(tmp_path, spec=f"{SPEC}---\n{SPEC.replace('id: e', 'id: f')}", davy="embedded: true\n") == []
+
+
+def test_findings_of_all_files_in_order(tmp_path: Path) -> None:
+    assert told(
+        tmp_path, spec=SPEC.replace("10%", "10"), davy="embeded: true\nkafka: {a: '${X}'}\n", empty="# nothing\n", broken="a: ["
+    ) == [
+        "broken.yaml:1:5: this is not YAML: while parsing a flow node, expected the node content, but found '<stream end>'",
+        "davy.yaml:1:1: unknown field 'embeded': did you mean embedded?",
+        "davy.yaml:2:12: the environment variable X is not set: set it, or write the value here",
+        "empty.yaml:1:1: there is nothing in here: say kind: Experiment, id: ...",
+        "spec.yaml:6:18: weight: '10' is more than everything: say 10%",
+    ]  # fmt: skip
+
+
+def test_ids_differ_across_files(tmp_path: Path) -> None:
+    found = told(tmp_path, a=SPEC, b=SPEC)
+    assert found == [f"b.yaml:1:5: id: 'e' is used already, at {tmp_path}/a.yaml:1: say another"]
+
+
+def test_a_folder_and_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(SPEC.replace("id: e", "id: 'e e'"))
+    missing, latin = tmp_path / "no.yaml", tmp_path / "latin.txt"
+    latin.write_bytes(b"\xe4")
+    found = [str(finding).removeprefix(f"{tmp_path}/") for finding in lint([tmp_path, missing, latin])]
+    assert [line.split(" ")[0] for line in found] == ["a.yaml:1:5:", "latin.txt:1:1:", "no.yaml:1:1:"]
+    assert found[2] == f"no.yaml:1:1: {missing} cannot be read: no such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "config"),
+    [
+        ("kind: Experimnt\nkafka: {}\n", False),
+        ("kafka: {}\n", True),
+        ("limits: {}\nsteps: []\nmeasures: []\n", True),
+        ("id: e\nsteps: []\nspecs: x\n", False),
+        ("unknown: 1\n", False),
+        ("- a\n", False),
+    ],
+)
+def test_what_is_written_decides(text: str, config: bool) -> None:
+    assert is_config(read(text, "x")[0]) is config
