@@ -138,7 +138,7 @@ def test_the_file_named_else_davy_yaml_else_defaults(tmp_path: Path, monkeypatch
     (tmp_path / "b.yaml").write_text("prefix: b.\n")
     assert load_config().prefix == "a."
     assert load_config(Path("b.yaml")).prefix == "b."
-    with pytest.raises(UserError, match="c.yaml cannot be read: no such file or directory"):
+    with pytest.raises(UserError, match=r"c\.yaml cannot be read: no such file or directory"):
         load_config(Path("c.yaml"))
 
 

@@ -18,7 +18,7 @@ class Outer(Model):
     name: Text
     inner: Inner = Inner()
     items: tuple[Inner, ...] = Field(default=(), max_length=2)
-    table: dict[Identifier, Inner] = {}
+    table: dict[Identifier, Inner] = Field(default={})
     maybe: Inner | None = None
     ratio: Finite = 1.0
     share: InnerShare = 0.5
