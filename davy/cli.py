@@ -46,7 +46,8 @@ def main() -> None:
     except DavyError as error:
         if debug:
             raise
-        print(error if hasattr(error, "findings") else f"davy: {error}", file=sys.stderr)  # they begin with a place
+        # findings begin with their place
+        print(error if hasattr(error, "findings") else f"davy: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
@@ -183,7 +184,10 @@ def lint(
     """
     from davy.commands.lint import lint as command
 
-    raise typer.Exit(command(files))
+    findings = command(files)
+    for finding in findings:
+        print(finding)
+    raise typer.Exit(2 if findings else 0)
 
 
 @app.command(epilog=_example("davy apply checkout.yaml"))

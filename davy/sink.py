@@ -1,8 +1,9 @@
 """The sink role: windows, verdicts, decisions, probes and control records into the analysts' store.
 
-Rows are absolute and keyed (`streams.sinks.tables`), so at-least-once is enough: with a consumer group, offsets are
-committed after the rows are in the store; on the embedded broker, which forgets groups and everything else, partitions are
-assigned from their beginning. A store that goes away meanwhile is asked again until it is back; nothing is read until then.
+Rows are absolute and keyed (`streams.sinks.tables`), so at-least-once is enough: with a consumer group,
+offsets are committed after the rows are in the store; on the embedded broker, which forgets groups and
+everything else, partitions are assigned from their beginning. A store that goes away meanwhile is asked
+again until it is back; nothing is read until then.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class SinkLoop:
     def _begin(self) -> None:
         topics = list(self._readers)
         if self.config.embedded:
-            places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
+            places = [
+                TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)
+            ]
             self._consumer.assign(places)
         else:
             self._consumer.subscribe(topics)
@@ -93,7 +96,12 @@ class SinkLoop:
 
     def take(self, message: Message) -> None:
         """Hold one record's rows; one that cannot be read is counted and passed over."""
-        topic, partition, offset, value = message.topic(), message.partition(), message.offset(), message.value()
+        topic, partition, offset, value = (
+            message.topic(),
+            message.partition(),
+            message.offset(),
+            message.value(),
+        )
         if message.error() is not None or topic is None or partition is None or offset is None:
             return
         self._next[topic, partition] = offset + 1
@@ -104,7 +112,9 @@ class SinkLoop:
             found = self._readers[topic](value)
         except (Malformed, UnknownSchema) as error:
             UNREADABLE.labels(topic).inc()
-            log.warning("unreadable record", topic=topic, partition=partition, offset=offset, error=str(error))
+            log.warning(
+                "unreadable record", topic=topic, partition=partition, offset=offset, error=str(error)
+            )
             return
         for table, rows in found.items():
             self._rows[table] += rows
@@ -121,7 +131,9 @@ class SinkLoop:
             ROWS.labels(table).inc(len(rows))
             del self._rows[table]
         if self._next and not self.config.embedded:
-            places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
+            places = [
+                TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()
+            ]
             try:
                 self._consumer.commit(offsets=places, asynchronous=False)
             except KafkaException as error:  # another member has them now; it writes the same rows again
@@ -143,7 +155,8 @@ class SinkLoop:
 
 
 def run(config: Config, stop: threading.Event) -> None:
-    """The sink role: blocks until stopped. Raises `InfrastructureError` where broker or store are not there."""
+    """The sink role: blocks until stopped. Raises `InfrastructureError` where broker or store are not
+    there."""
     kafka.require_broker(config)
     ensure_topics(config)
     with ExitStack() as stack:

@@ -1,7 +1,8 @@
-"""The sink's process answers queries: the embedded engine's folder is open in one process only, and this one has it.
+"""The sink's process answers queries: only one process can have the embedded engine's folder open, this one.
 
-On the loopback, to who can read the token in `sink.json` (its owner): ``POST /query``, the statement as body, one read-only
-statement. The answer is the engine's lines of JSON (names, types, rows); an error is ``{"error": sentence}`` with 400.
+On the loopback, to who can read the token in `sink.json` (its owner): ``POST /query``, the statement as
+body, one read-only statement. The answer is the engine's lines of JSON (names, types, rows); an error is
+``{"error": sentence}`` with 400.
 """
 
 from __future__ import annotations
@@ -57,19 +58,25 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = SOCKET_TIMEOUT_S
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # the one that made it
 
     def do_POST(self) -> None:
         """One query."""
         expected = f"Bearer {self.server.token}".encode()
-        if self.path != "/query" or not hmac.compare_digest(self.headers.get("Authorization", "").encode(), expected):
+        if self.path != "/query" or not hmac.compare_digest(
+            self.headers.get("Authorization", "").encode(), expected
+        ):
             return self._answer(HTTPStatus.FORBIDDEN, b"")
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > SQL_BYTES_MAX:
-            return self._refuse(HTTPStatus.BAD_REQUEST, f"a statement has at most {SQL_BYTES_MAX // 1024} KiB")
+            return self._refuse(
+                HTTPStatus.BAD_REQUEST, f"a statement has at most {SQL_BYTES_MAX // 1024} KiB"
+            )
         sql = self.rfile.read(int(length)).decode("utf-8", "replace")
         if not self.server.slots.acquire(blocking=False):
-            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{QUERIES_MAX} queries run already: try again soon")
+            return self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"{QUERIES_MAX} queries run already: try again soon"
+            )
         try:
             answer = self.server.store.answer(sql)
         except QueryError as error:

@@ -1,5 +1,5 @@
-"""How a command asks the analysts' store: the server if one is configured, else the sink's process while it runs, else the
-folder itself.
+"""How a command asks the analysts' store: the server if one is configured, else the sink's process while it
+runs, else the folder itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from streams.sinks.base import QUERY_SECONDS_MAX, QueryError, Result
 ADDRESS_FILE = "sink.json"
 STORE_FOLDER = "clickhouse"
 WAIT_S = 15.0
-"""How long we wait for another process that has the folder and does not answer: it starts, or another query reads."""
+"""How long we wait for another process that has the folder and does not answer: it starts, or another query
+reads."""
 POLL_S = 0.1
 HOST = "127.0.0.1"
 
@@ -60,7 +61,8 @@ def ask(config: Config, sql: str) -> Result:
             return store.query(sql)
     if not (config.data_dir / STORE_FOLDER).is_dir():
         raise InfrastructureError(
-            f"there is no store in {config.data_dir} yet: run `davy demo` or `davy run`, or name its folder with --dir"
+            f"there is no store in {config.data_dir} yet: run `davy demo` or `davy run`, "
+            "or name its folder with --dir"
         )
     deadline = time.monotonic() + WAIT_S
     while True:
@@ -69,7 +71,7 @@ def ask(config: Config, sql: str) -> Result:
             return answer
         if time.monotonic() > deadline:
             raise InfrastructureError(
-                f"another process has the store in {config.data_dir} and does not answer: end it, then try again"
+                f"another process has the store in {config.data_dir} and does not answer: end it first"
             )
         time.sleep(POLL_S)
 

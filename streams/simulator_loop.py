@@ -59,8 +59,9 @@ class FlagFile:
 def fractions(document: Any, experiment_id: str) -> dict[str, float]:
     """Share per variant of a flagd document's fractional split.
 
-    >>> fractions({"flags": {"x": {"targeting": {"fractional": [{"var": "unit"}, ["canary", 1], ["control",
-    3]]}}}}, "x") {'canary': 0.25, 'control': 0.75}
+    >>> split = [{"var": "unit"}, ["canary", 1], ["control", 3]]
+    >>> fractions({"flags": {"x": {"targeting": {"fractional": split}}}}, "x")
+    {'canary': 0.25, 'control': 0.75}
     """
     split: list[Any] = document["flags"][experiment_id]["targeting"]["fractional"]
     weights: dict[str, float] = {entry[0]: entry[1] for entry in split if isinstance(entry, list)}
@@ -75,7 +76,8 @@ def flag_file(config: Config, scenario: Scenario) -> FlagFile:
 
 
 def ticks(now_us: Callable[[], int], longest_us: int, stop: threading.Event) -> Iterator[tuple[int, int]]:
-    """Intervals of event time as they pass, each begun where the last one ended, none longer than `longest_us`."""
+    """Intervals of event time as they pass, each begun where the last one ended, none longer than
+    `longest_us`."""
     begin = now_us()
     while not stop.wait(TICK_S):
         now = now_us()

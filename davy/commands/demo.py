@@ -70,7 +70,7 @@ def demo(options: Options) -> int:
     with ExitStack() as stack:
         data_dir = stack.enter_context(demo_dir(options.data_dir))
         logs.configure("demo", data_dir / "logs" / "demo.log")
-        broker = stack.enter_context(EmbeddedBroker())
+        broker = stack.enter_context(EmbeddedBroker(data_dir))
         path = write_config(data_dir, broker.bootstrap, port, speed, options.config)
         config = load(path, None)
         ensure_topics(config)
@@ -126,8 +126,8 @@ def write_config(data_dir: Path, bootstrap: str, port: int, speed: float, base: 
 def _document(base: Path) -> dict[str, Any]:
     """A configuration as plain data, once it is known to be a good one."""
     load_config(base)
-    found = located.read(base.read_text("utf-8"), str(base))
-    return dict(found[0].data or {}) if found else {}
+    documents, _ = located.read(located.read_text(base), str(base))
+    return dict(documents[0].data) if documents else {}
 
 
 def processes(scenario: Scenario, config: Path, log_dir: Path) -> list[Child]:

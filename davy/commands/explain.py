@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,23 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzers.reasons import allowance, time
-from davy.store import ask
+from davy import recall
 from davy.terminal import STATUS, TONES, change, level, short
-from schemas.codec import micros
 from schemas.config import Config
-from schemas.errors import UnknownId, UserError
-from schemas.spec import ExperimentSpec, load_specs
-from schemas.verdict import Evidence, Needed, Verdict
-from streams.sinks.base import quote
+from schemas.errors import UnknownId
+from schemas.spec import ExperimentSpec
+from schemas.verdict import Evidence, Verdict
 
 PIPE_WIDTH = 140
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ROLLBACK_ORDER = ("ROLLBACK", "HOLD", "CONTINUE", "ADVANCE", "PROMOTE")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What led from the evidence to the action, and where the spec says so (paths such as ``policy.alpha``)."""
+    """What led from the evidence to the action, and where the spec says so (paths such as
+    ``policy.alpha``)."""
 
     sentence: str
     paths: tuple[str, ...]
@@ -40,59 +35,18 @@ class Rule:
 
 def explain(subject: str, config: Config) -> int:
     """Print the explanation of a verdict, or of an experiment's latest ones; raises `UnknownId`."""
-    verdicts = found(subject, config)
+    verdicts = recall.verdicts(subject, config)
     if not verdicts:
-        raise UnknownId(f"no verdict and no experiment is named {subject!r} in the store; see `davy query 'select * from experiments'`")
+        raise UnknownId(
+            f"no verdict and no experiment is named {subject!r} in the store; "
+            "see `davy query 'select id from experiments'`"
+        )
     console = Console(highlight=False) if sys.stdout.isatty() else Console(width=PIPE_WIDTH, highlight=False)
     for index, verdict in enumerate(verdicts):
         if index:
             console.rule(style="dim")
-        _print(console, verdict, _spec(verdict, config), config)
+        _print(console, verdict, recall.spec_of(verdict, config), config)
     return 0
-
-
-def found(subject: str, config: Config) -> list[Verdict]:
-    """The verdict of that id; or of an experiment the latest one of the rollout, for each candidate."""
-    if _UUID.fullmatch(subject):
-        verdicts = _verdicts(f"verdict_id = {quote(subject.lower())} LIMIT 1", config)
-        if verdicts:
-            return verdicts
-    latest = "ORDER BY phase = 'rollout' DESC, sequence DESC LIMIT 1 BY variant"
-    verdicts = _verdicts(f"experiment_id = {quote(subject)} {latest}", config)
-    return sorted(verdicts, key=lambda verdict: (_ROLLBACK_ORDER.index(verdict.action), verdict.variant))
-
-
-def _verdicts(condition: str, config: Config) -> list[Verdict]:
-    rows = ask(config, f"SELECT * FROM verdicts WHERE {condition}").dicts()
-    verdicts: list[Verdict] = []
-    for row in rows:
-        where = f"verdict_id = {quote(row['verdict_id'])} AND experiment_id = {quote(row['experiment_id'])}"
-        evidence = ask(config, f"SELECT * FROM evidence WHERE {where} ORDER BY position").dicts()
-        needed = json.loads(row["needed"]) if row["needed"] else None
-        times = {name: row.get(f"{name}_us") or micros(row[name]) for name in ("issued_at", "event_time", "expires_at")}
-        offsets = row["offsets"] if "offsets" in row else dict(zip(row["offsets.key"], row["offsets.value"], strict=True))
-        names = Verdict.__slots__
-        verdicts.append(
-            Verdict(
-                **{name: row[name] for name in names if name in row} | times | {
-                    "offsets": offsets,
-                    "evidence": tuple(Evidence(**{name: item[name] for name in Evidence.__slots__}) for item in evidence),
-                    "needed": needed and {sli: Needed.from_avro(item) for sli, item in needed.items()},
-                }
-            )
-        )
-    return verdicts
-
-
-def _spec(verdict: Verdict, config: Config) -> ExperimentSpec | None:
-    """The spec as it was applied when the verdict was issued; None where the store does not have it."""
-    digest = verdict.config_digest.partition("-")[0]
-    condition = f"experiment_id = {quote(verdict.experiment_id)} AND startsWith(digest, {quote(digest)})"
-    rows = ask(config, f"SELECT path, document FROM specs WHERE {condition} LIMIT 1").dicts()
-    try:
-        return load_specs(rows[0]["document"] + "\n", path=rows[0]["path"])[0] if rows else None
-    except UserError:
-        return None
 
 
 def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
@@ -101,7 +55,9 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
     where = {sli.name: f"slis[{index}]" for index, sli in enumerate(spec.slis)}
 
     def slis(*statuses: str) -> tuple[str, ...]:
-        return tuple(where[item.sli] for item in verdict.evidence if item.status in statuses and item.sli in where)
+        return tuple(
+            where[item.sli] for item in verdict.evidence if item.status in statuses and item.sli in where
+        )
 
     match verdict.action, verdict.conclusion:
         case "ROLLBACK", "NO_DATA":
@@ -109,26 +65,35 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
         case "ROLLBACK", _:
             limit = f"{len(spec.candidates) / policy.alpha:.6g}"
             sentence = (
-                f"harm is proven once the mean of the enforced SLIs' evidence reaches {limit}: a harmless release comes "
-                f"that far with a chance of at most {100 * policy.alpha:g} %, over all SLIs and all looks"
+                f"harm is proven once the mean of the enforced SLIs' evidence reaches {limit}: a harmless "
+                f"release comes that far with a chance of at most {100 * policy.alpha:g} %, over all SLIs "
+                "and all looks"
             )
             return Rule(sentence, (*slis("HARM"), "policy.alpha"))
         case "PROMOTE", _:
             sentence = (
-                "all steps are done, both arms have had their time and requests, and each enforced SLI's evidence of safety "
-                f"has reached {1 / policy.beta:.6g}: a release that is worse than allowed comes that far with a chance of at "
-                f"most {100 * policy.beta:g} %"
+                "all steps are done, both arms have had their time and requests, and each enforced SLI's "
+                f"evidence of safety has reached {1 / policy.beta:.6g}: a release that is worse than allowed "
+                f"comes that far with a chance of at most {100 * policy.beta:g} %"
             )
-            return Rule(sentence, (*slis("SAFE"), "policy.beta", "policy.min_duration", "policy.min_requests"))
+            return Rule(
+                sentence, (*slis("SAFE"), "policy.beta", "policy.min_duration", "policy.min_requests")
+            )
         case "HOLD", "INVALID":
-            return Rule("the experiment itself is in doubt: that never promotes, and it stays until a person resumes it", ())
+            return Rule(
+                "the experiment itself is in doubt: it never promotes like that, and waits for a person",
+                (),
+            )
         case "HOLD", "NO_DATA":
             return Rule("no data are no evidence: they hold, whatever else is known", ("policy.on_no_data",))
         case "HOLD", _:
-            sentence = f"a release is not promoted before every enforced SLI's evidence of safety reaches {1 / policy.beta:.6g}"
+            asked = f"{1 / policy.beta:.6g}"
+            sentence = f"a release waits until every enforced SLI's evidence of safety reaches {asked}"
             return Rule(sentence, (*slis("OPEN"), "policy.beta"))
         case "ADVANCE", _:
-            return Rule("the step has had its time, and nothing stands against the next", (f"{step}.duration",))
+            return Rule(
+                "the step has had its time, and nothing stands against the next", (f"{step}.duration",)
+            )
         case _:
             return Rule("the step is running, and nothing stands against it", (f"{step}.duration",))
 
@@ -157,17 +122,23 @@ def otherwise(verdict: Verdict, spec: ExperimentSpec) -> list[str]:
         return told + [f"{item.sli} within what is allowed: {_allowed(spec, item)}" for item in harm]
     if verdict.action == "PROMOTE":
         weakest = [item for item in judged if item.safety_evidence is not None]
-        return [f"less evidence of safety for {item.sli}: {_safety(item)}" for item in sorted(weakest, key=_strength)[:1]]
+        return [
+            f"less evidence of safety for {item.sli}: {_safety(item)}"
+            for item in sorted(weakest, key=_strength)[:1]
+        ]
     if verdict.conclusion == "INVALID":
         return ["the cause named above removed, then `davy resume`; until then no evidence counts"]
     if verdict.conclusion == "NO_DATA":
         return ["requests that both arms answer, and events that say so"]
     told = [
-        f"{item.sli}: evidence of harm {item.threshold:.6g} rolls back; it is {short(item.evidence)}{_safety_way(verdict, item)}"
+        f"{item.sli}: evidence of harm {item.threshold:.6g} rolls back; it is {short(item.evidence)}"
+        + _safety_way(verdict, item)
         for item in judged
     ]
     if verdict.action == "CONTINUE" and verdict.step < len(spec.steps):
-        told.append(f"the end of the step: it takes {time(spec.steps[verdict.step].duration_us)} from when its weight was applied")
+        told.append(
+            f"the end of the step: {time(spec.steps[verdict.step].duration_us)} after its weight was applied"
+        )
     return told
 
 
@@ -212,11 +183,13 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, conf
     facts = [
         f"verdict {verdict.verdict_id}, number {verdict.sequence} of the experiment, epoch {verdict.epoch}",
         f"issued {row['issued_at']}, for events up to {row['event_time']}, valid until {row['expires_at']}",
-        f"step {verdict.step + 1}{steps}; {verdict.variant} should get {100 * verdict.weight:.4g} % of the traffic",
+        f"step {verdict.step + 1}{steps}; share of traffic for {verdict.variant}: {100 * verdict.weight:.4g} %",
     ]
     console.print(Text("\n".join(facts), "dim"))
     if spec is None:
-        console.print(Text("\nThe spec that was in force is not in the store: rule and lines cannot be shown."))
+        console.print(
+            Text("\nThe spec that was in force is not in the store: rule and lines cannot be shown.")
+        )
     else:
         rule = rule_of(verdict, spec)
         _section(console, "rule", [rule.sentence])
@@ -249,12 +222,17 @@ def evidence_table(verdict: Verdict, spec: ExperimentSpec | None) -> Table:
         figures = [item.baseline, item.candidate, item.effect, item.lower, item.upper]
         plain = ["–" if value is None else f"{value:.4g}" for value in figures]
         if sli is not None:
-            plain = [level(sli, item.baseline), level(sli, item.candidate), *(change(sli, value) for value in figures[2:])]
+            plain = [
+                level(sli, item.baseline),
+                level(sli, item.candidate),
+                *(change(sli, value) for value in figures[2:]),
+            ]
         safety = ("–", "–")
         if item.safety_evidence is not None and item.safety_threshold is not None:
             safety = (short(item.safety_evidence), f"{item.safety_threshold:.6g}")
         table.add_row(
-            Text(item.sli), *plain[:3], f"{plain[3]} … {plain[4]}", short(item.evidence), f"{item.threshold:.6g}", *safety,
-            f"{item.n_baseline:,} / {item.n_candidate:,}", Text(item.status, STATUS.get(item.status, "")),
+            Text(item.sli), *plain[:3], f"{plain[3]} … {plain[4]}", short(item.evidence),
+            f"{item.threshold:.6g}", *safety, f"{item.n_baseline:,} / {item.n_candidate:,}",
+            Text(item.status, STATUS.get(item.status, "")),
         )  # fmt: skip
     return table

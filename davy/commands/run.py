@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
@@ -35,13 +36,26 @@ def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None) -
         _here(names[0], config, stop)
         return
     from streams import kafka
+    from streams.embedded import EmbeddedBroker
 
     logs.configure("supervisor")
-    kafka.require_broker(config)
     where = ["--config", str(config_path)] if config_path is not None else []
     where += ["--dir", str(data_dir)] if data_dir is not None else []
-    with Supervisor(children(list(names) or list(ROLES), where)) as supervisor:
-        supervisor.run(stop)
+    with ExitStack() as stack:
+        if config.embedded and not names:
+            stack.enter_context(EmbeddedBroker(config.data_dir, broker_port(config)))
+        kafka.require_broker(config)
+        stack.enter_context(Supervisor(children(list(names) or list(ROLES), where))).run(stop)
+
+
+def broker_port(config: Config) -> int:
+    """Where the embedded broker is to listen: the roles find it by the same setting."""
+    port = config.kafka.get("bootstrap.servers", "").rpartition(":")[2]
+    if not port.isdigit():
+        raise UserError(
+            "embedded: true needs kafka: bootstrap.servers with a port, for example 127.0.0.1:9092"
+        )
+    return int(port)
 
 
 def children(names: Sequence[str], where: Sequence[str], log_dir: Path | None = None) -> list[Child]:

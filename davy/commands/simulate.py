@@ -27,9 +27,7 @@ RATE_MAX = 10_000_000.0
 """Events per second of event time: a slot is drawn at once."""
 
 
-def simulate(
-    name: str, config: Config, events: int | None, rate: float | None, seed: int, out: str
-) -> int:
+def simulate(name: str, config: Config, events: int | None, rate: float | None, seed: int, out: str) -> int:
     """Write a scenario's traffic to a file, or send it to Kafka as its time passes; returns how many events.
 
     Without a number of `events` a file holds the steps and some more, and sending goes on until a signal.

@@ -24,7 +24,8 @@ def sinks() -> dict[str | None, Sink]:
 
 
 def open_store(config: Config) -> Store:
-    """The store that the configuration names. Raises `UserError` for an unknown scheme and `StoreUnavailable`."""
+    """The store that the configuration names. Raises `UserError` for an unknown scheme and
+    `StoreUnavailable`."""
     scheme = urlsplit(config.clickhouse.url.get_secret_value()).scheme if config.clickhouse else None
     sink = sinks().get(scheme)
     if sink is None:

@@ -31,14 +31,16 @@ LIMITS: Mapping[str, int | str] = {
 """ClickHouse settings of a query by other people; beyond a limit it ends with an error."""
 
 _HARMLESS = frozenset({"select", "with", "show", "describe", "desc", "explain", "exists"})
-_NO_CODE = re.compile(r"'(?:\\.|''|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?:\\.|[^`\\])*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_NO_CODE = re.compile(
+    r"'(?:\\.|''|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?:\\.|[^`\\])*`|--[^\n]*|/\*.*?\*/", re.DOTALL
+)
 
 
 class QueryError(UserError):
     """The SQL is wrong, not allowed, or wants too much."""
 
 
-class StoreUnavailable(InfrastructureError):
+class StoreUnavailable(InfrastructureError):  # noqa: N818  # a state, told as a sentence
     """The store cannot be reached, or another process has it."""
 
 
@@ -84,14 +86,16 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """What one module of this package exports as `SINK`: which addresses it serves (None: no address), and how it opens."""
+    """What one module of this package exports as `SINK`: which addresses it serves (None: no address), and
+    how it opens."""
 
     schemes: tuple[str | None, ...]
     open: Callable[[Config], Store]
 
 
 def checked(sql: str) -> str:
-    """The statement without a trailing semicolon; raises `QueryError` unless it is one statement that only reads."""
+    """The statement without a trailing semicolon; raises `QueryError` unless it is one statement that only
+    reads."""
     if len(sql.encode()) > SQL_BYTES_MAX:
         raise QueryError(f"the statement is longer than {SQL_BYTES_MAX // 1024} KiB")
     code = _NO_CODE.sub(lambda match: " " * len(match[0]), sql).rstrip()
@@ -103,7 +107,10 @@ def checked(sql: str) -> str:
     if ";" in words:
         raise QueryError("one statement at a time: there is a semicolon in the middle")
     if words[0].lower() not in _HARMLESS:
-        raise QueryError(f"{words[0].upper()} is not allowed here: queries only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN)")
+        raise QueryError(
+            f"{words[0].upper()} is not allowed here: "
+            "queries only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN)"
+        )
     if re.search(r"\binto\s+outfile\b", code, re.IGNORECASE):
         raise QueryError("INTO OUTFILE is not allowed here: redirect the output instead")
     if re.search(r"\bformat\s+[A-Za-z]+$", code, re.IGNORECASE):
@@ -116,7 +123,9 @@ def said(error: object) -> str:
     text = str(error).strip()
     text = re.sub(r"Stack trace:.*", "", text, flags=re.DOTALL)
     text = re.sub(r"^(?:Code: \d+\.\s*)?(?:DB::Exception: )*|(?<=\s)Code: \d+\. DB::Exception: ", "", text)
-    text = re.sub(r"\s*\(version [^)]*\)\)?|\s*\([A-Z_]{4,}\)|\s*Expected one of: .*", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r"\s*\(version [^)]*\)\)?|\s*\([A-Z_]{4,}\)|\s*Expected one of: .*", "", text, flags=re.DOTALL
+    )
     text = " ".join(text.split()).rstrip(". ")
     return text if len(text) <= ERROR_TEXT_MAX else text[: ERROR_TEXT_MAX - 1] + "…"
 

@@ -1,7 +1,7 @@
 """The embedded ClickHouse engine (chdb): the analysts' store in a folder of ours, in this process.
 
-One process at a time has the folder. A lock file beside it says so before the engine does, which would print its own
-complaint; the operating system lets go of the lock when the process ends, however it ends.
+One process at a time has the folder. A lock file beside it says so before the engine does, which would
+print its own complaint; the operating system lets go of the lock when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ import fcntl
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Self
 
-import pyarrow as pa
+import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # has no types
 
 from schemas.config import Config
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
 from streams.sinks.tables import MODERN, TABLES, Kind, Row, ddl
 
+pa: Any = pyarrow
 FOLDER = "clickhouse"
 _QUERY_FORMAT = "JSONCompactEachRowWithNamesAndTypes"
 _OUTPUT = {"date_time_output_format": "'iso'", "output_format_json_quote_64bit_integers": 0}
-_ARROW: Mapping[Kind, pa.DataType] = {
-    "text": pa.string(), "text?": pa.string(), "label": pa.string(), "label?": pa.string(), "int": pa.int64(),
-    "int?": pa.int64(), "float": pa.float64(), "float?": pa.float64(), "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"),
-    "texts": pa.list_(pa.string()), "words": pa.map_(pa.string(), pa.string()), "ints": pa.map_(pa.string(), pa.int64()),
+_ARROW: Mapping[Kind, Any] = {
+    "text": pa.string(), "text?": pa.string(), "label": pa.string(), "label?": pa.string(),
+    "int": pa.int64(), "int?": pa.int64(), "float": pa.float64(), "float?": pa.float64(),
+    "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"), "texts": pa.list_(pa.string()),
+    "words": pa.map_(pa.string(), pa.string()), "ints": pa.map_(pa.string(), pa.int64()),
     "floats": pa.map_(pa.string(), pa.float64()),
 }  # fmt: skip
 
@@ -48,7 +50,9 @@ class EmbeddedStore:
             self._run(f"USE {DATABASE}")
         except (RuntimeError, StoreUnavailable) as error:
             self._lock.close()
-            raise StoreUnavailable(f"the embedded store in {folder} cannot be opened: {said(error)}") from error
+            raise StoreUnavailable(
+                f"the embedded store in {folder} cannot be opened: {said(error)}"
+            ) from error
 
     def migrate(self, measures: Sequence[str]) -> None:
         """See `Store`."""
@@ -61,10 +65,12 @@ class EmbeddedStore:
         schema = pa.schema([(name, _ARROW[kind]) for name, kind in definition.columns.items()])
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_stream(buffer, schema) as stream:
-            stream.write_table(pa.Table.from_pylist(cast("list[dict[str, Any]]", rows), schema))
+            stream.write_table(pa.Table.from_pylist(list(rows), schema))
         columns = ", ".join(f"`{name}`" for name in definition.columns)
         try:
-            with self._session.send_insert(f"INSERT INTO {definition.raw} ({columns})", "ArrowStream") as inserter:
+            with self._session.send_insert(
+                f"INSERT INTO {definition.raw} ({columns})", "ArrowStream"
+            ) as inserter:
                 inserter.append(buffer.getvalue().to_pybytes())
                 inserter.finish()
         except RuntimeError as error:
@@ -126,7 +132,9 @@ def _locked(path: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise Locked(f"another process has the store in {path.with_suffix('')}: end it, or ask it with `davy query`") from None
+        raise Locked(
+            f"another process has the store in {path.with_suffix('')}: end it, or ask it with `davy query`"
+        ) from None
     return lock
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.decision import Decision
-from schemas.errors import UserError
+from schemas.errors import DavyError
 from schemas.probe import ProbeResult
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Evidence, Verdict
@@ -31,14 +31,17 @@ def of_verdict(value: bytes) -> Rows:
     needed = row["needed"]
     del row["evidence"]
     row["needed"] = None if needed is None else json.dumps(needed)
-    return {"verdicts": [row], "evidence": [_evidence(verdict, i, item) for i, item in enumerate(verdict.evidence)]}
+    return {
+        "verdicts": [row],
+        "evidence": [_evidence(verdict, i, item) for i, item in enumerate(verdict.evidence)],
+    }
 
 
 def _evidence(verdict: Verdict, position: int, item: Evidence) -> Row:
     needed = (verdict.needed or {}).get(item.sli)
     return item.to_avro() | {
-        "verdict_id": verdict.verdict_id, "experiment_id": verdict.experiment_id, "event_time": verdict.event_time,
-        "epoch": verdict.epoch, "position": position,
+        "verdict_id": verdict.verdict_id, "experiment_id": verdict.experiment_id, "epoch": verdict.epoch,
+        "event_time": verdict.event_time, "position": position,
         "needed_requests": needed and needed.requests, "needed_seconds": needed and needed.seconds,
     }  # fmt: skip
 
@@ -58,8 +61,9 @@ def of_control(value: bytes) -> Rows:
     control = Control.decode(value)
     body = control.body
     row: dict[str, Any] = {
-        "experiment_id": control.experiment_id, "time": control.time, "actor": control.actor, "reason": control.reason,
-        "kind": _KINDS[type(body)], "text": "", "tags": [], "variant": None, "step": None, "weights": {},
+        "experiment_id": control.experiment_id, "time": control.time, "actor": control.actor,
+        "reason": control.reason, "kind": _KINDS[type(body)], "text": "", "tags": [], "variant": None,
+        "step": None, "weights": {},
     }  # fmt: skip
     match body:
         case Annotation():
@@ -83,23 +87,26 @@ _KINDS: Mapping[type[Any], str] = {
 def _experiment(control: Control, body: SpecApplied) -> Row:
     spec = _parsed(body)
     return {
-        "experiment_id": control.experiment_id, "digest": body.digest, "applied_at": control.time, "actor": control.actor,
-        "reason": control.reason, "path": body.path, "document": body.document,
+        "experiment_id": control.experiment_id, "digest": body.digest, "applied_at": control.time,
+        "actor": control.actor, "reason": control.reason, "path": body.path, "document": body.document,
         "service": spec.service if spec else "", "environment": spec.environment if spec else "",
-        "hypothesis": spec.hypothesis if spec else "", "owner": spec.owner if spec else "", "mode": spec.mode if spec else "",
-        "control": spec.control if spec else "", "candidates": list(spec.candidates) if spec else [],
+        "hypothesis": spec.hypothesis if spec else "", "owner": spec.owner if spec else "",
+        "mode": spec.mode if spec else "", "control": spec.control if spec else "",
+        "candidates": list(spec.candidates) if spec else [],
     }  # fmt: skip
 
 
 def _parsed(body: SpecApplied) -> ExperimentSpec | None:
     """None for a spec that this version cannot read any more; its text is kept all the same."""
     try:
-        return cast("list[ExperimentSpec]", load_specs(body.document + "\n", path=body.path))[0]
-    except UserError:
+        return load_specs(body.document + "\n", path=body.path)[0]
+    except DavyError:
         return None
 
 
 READERS: Mapping[str, Callable[[bytes], Rows]] = {
-    "windows": of_window, "verdicts": of_verdict, "decisions": of_decision, "probes": of_probe, "control": of_control,
+    "windows": of_window, "verdicts": of_verdict, "decisions": of_decision, "probes": of_probe,
+    "control": of_control,
 }  # fmt: skip
-"""By topic, without its prefix. All raise `Malformed` or `UnknownSchema` for a value that is not a record of theirs."""
+"""By topic, without its prefix. All raise `Malformed` or `UnknownSchema` for a value that is not a record
+of theirs."""

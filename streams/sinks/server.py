@@ -60,9 +60,11 @@ class ServerStore:
         """See `Store`."""
         try:
             with self._lock:
-                rows, columns = self._client.execute(checked(sql), with_column_types=True, settings=dict(LIMITS))
+                rows, columns = self._client.execute(
+                    checked(sql), with_column_types=True, settings=dict(LIMITS)
+                )
         except ServerException as error:
-            raise QueryError(said(error.message)) from error
+            raise QueryError(said(cast("object", error.message))) from error
         except (Error, OSError, EOFError) as error:
             raise self._unavailable(error) from error
         return Result(tuple(name for name, _ in columns), [[_plain(value) for value in row] for row in rows])
@@ -78,7 +80,7 @@ class ServerStore:
         self.close()
 
     def _connection(self, database: str) -> Any:
-        return Client.from_url(urlunsplit(self._url._replace(path=f"/{database}")))
+        return cast("Any", Client).from_url(urlunsplit(self._url._replace(path=f"/{database}")))
 
     def _dialect(self) -> Dialect:
         if self._known_dialect is None:
@@ -93,8 +95,10 @@ class ServerStore:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        text = said(getattr(error, "message", None) or error)
-        return StoreUnavailable(f"ClickHouse at {self._place} does not do its work: {text}; start it, or set clickhouse: url")
+        text = said(cast("object", getattr(error, "message", None) or error))
+        return StoreUnavailable(
+            f"ClickHouse at {self._place} does not do its work: {text}; start it, or set clickhouse: url"
+        )
 
 
 def _plain(value: object) -> Any:

@@ -1,11 +1,13 @@
 """The analysts' tables: their columns, and the DDL that the engine at hand understands.
 
-What people query (`windows`, `verdicts`, ...) are views; what is written are the tables behind them (`windows_raw`, ...),
-ReplacingMergeTree. Rows are absolute, never increments: a row replaces the one of the same key unless its version is
-lower. The views read with FINAL, so that a row that was written twice (a replay, a restart after kill -9) is seen once.
+What people query (`windows`, `verdicts`, ...) are views; what is written are the tables behind them
+(`windows_raw`, ...), ReplacingMergeTree. Rows are absolute, never increments: a row replaces the one of the
+same key unless its version is lower. The views read with FINAL, so that a row that was written twice (a
+replay, a restart after kill -9) is seen once.
 
-Servers before 22.3 (Debian ships 18.16) know neither DateTime64 nor Map: there a time is a DateTime in whole seconds
-beside `<name>_us` with the exact microseconds, and a map is two arrays, `<name>.key` and `<name>.value`.
+Servers before 22.3 (Debian ships 18.16) know neither DateTime64 nor Map: there a time is a DateTime in
+whole seconds beside `<name>_us` with the exact microseconds, and a map is two arrays, `<name>.key` and
+`<name>.value`.
 """
 
 from __future__ import annotations
@@ -14,15 +16,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-Kind = Literal["text", "text?", "label", "label?", "int", "int?", "float", "float?", "bool", "time", "texts", "words", "ints", "floats"]
-"""`label`: a text with few distinct values; `?`: may be null; `words`, `ints`, `floats`: maps; `time`: UTC microseconds."""
+Kind = Literal[
+    "text",
+    "text?",
+    "label",
+    "label?",
+    "int",
+    "int?",
+    "float",
+    "float?",
+    "bool",
+    "time",
+    "texts",
+    "words",
+    "ints",
+    "floats",
+]
+"""`label`: a text with few distinct values; `?`: may be null; `words`, `ints`, `floats`: maps; `time`: UTC
+microseconds."""
 Row = Mapping[str, Any]
 """Values by column name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One base table. Of rows with the same `key` the one with the highest `version` is seen, of equals the last."""
+    """One base table. Of rows with the same `key` the one with the highest `version` is seen, of equals the
+    last."""
 
     name: str
     columns: Mapping[str, Kind]
@@ -85,21 +104,25 @@ def _arrays(kind: str) -> tuple[Part, ...]:
 
 
 _COMMON: Mapping[Kind, tuple[Part, ...]] = {
-    "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),), "int?": (Part("Nullable(Int64)"),),
+    "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),),
+    "int?": (Part("Nullable(Int64)"),),
     "float": (Part("Float64"),), "float?": (Part("Nullable(Float64)"),), "texts": (Part("Array(String)"),),
 }  # fmt: skip
 MODERN = Dialect(
     kinds={
-        **_COMMON, "label": (Part("LowCardinality(String)"),), "label?": (Part("LowCardinality(Nullable(String))"),),
-        "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')"),), "words": (Part("Map(String, String)"),),
-        "ints": (Part("Map(LowCardinality(String), Int64)"),), "floats": (Part("Map(LowCardinality(String), Float64)"),),
+        **_COMMON, "label": (Part("LowCardinality(String)"),),
+        "label?": (Part("LowCardinality(Nullable(String))"),),
+        "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')"),),
+        "words": (Part("Map(String, String)"),), "ints": (Part("Map(LowCardinality(String), Int64)"),),
+        "floats": (Part("Map(LowCardinality(String), Float64)"),),
     },
     replace_view="OR REPLACE VIEW", drop_view=False, nullable_key=" SETTINGS allow_nullable_key = 1",
     measure="if(mapContains(measures, {name}), measures[{name}], NULL)",
 )  # fmt: skip
 OLD = Dialect(
     kinds={
-        **_COMMON, "label": (Part("String"),), "label?": (Part("Nullable(String)"),), "bool": (Part("UInt8", value=int),),
+        **_COMMON, "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
+        "bool": (Part("UInt8", value=int),),
         "time": (Part("DateTime('UTC')", value=lambda us: us // 1_000_000), Part("Int64", "_us")),
         "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
     },
@@ -118,19 +141,22 @@ def dialect_of(version: str) -> Dialect:
 WINDOWS = Table(
     "windows",
     {
-        "experiment_id": "label?", "service": "label", "environment": "label", "version": "label", "variant": "label?",
-        "start": "time", "end": "time", "rows": "int", "errors": "int", "mean_us": "float?", "p50_us": "float?",
-        "p90_us": "float?", "p95_us": "float?", "p99_us": "float?", "p999_us": "float?", "requests": "float", "late": "int",
-        "quarantined": "int", "measures": "floats", "revision": "int",
+        "experiment_id": "label?", "service": "label", "environment": "label", "version": "label",
+        "variant": "label?", "start": "time", "end": "time", "rows": "int", "errors": "int",
+        "mean_us": "float?", "p50_us": "float?", "p90_us": "float?", "p95_us": "float?", "p99_us": "float?",
+        "p999_us": "float?", "requests": "float", "late": "int", "quarantined": "int", "measures": "floats",
+        "revision": "int",
     },
-    key=("service", "environment", "experiment_id", "variant", "version", "start"), version="revision", month="start",
+    key=("service", "environment", "experiment_id", "variant", "version", "start"),
+    version="revision", month="start",
 )  # fmt: skip
 VERDICTS = Table(
     "verdicts",
     {
-        "verdict_id": "text", "experiment_id": "label", "variant": "label", "service": "label", "environment": "label",
-        "epoch": "int", "sequence": "int", "issued_at": "time", "event_time": "time", "expires_at": "time", "phase": "label",
-        "action": "label", "conclusion": "label", "step": "int", "weight": "float", "reason": "text", "needed": "text?",
+        "verdict_id": "text", "experiment_id": "label", "variant": "label", "service": "label",
+        "environment": "label", "epoch": "int", "sequence": "int", "issued_at": "time",
+        "event_time": "time", "expires_at": "time", "phase": "label", "action": "label",
+        "conclusion": "label", "step": "int", "weight": "float", "reason": "text", "needed": "text?",
         "offsets": "ints", "config_digest": "label", "code_version": "label",
     },
     key=("experiment_id", "variant", "event_time", "verdict_id"), version="epoch", month="event_time",
@@ -138,38 +164,40 @@ VERDICTS = Table(
 EVIDENCE = Table(
     "evidence",
     {
-        "verdict_id": "text", "experiment_id": "label", "event_time": "time", "position": "int", "sli": "label",
-        "variant": "label", "baseline": "float?", "candidate": "float?", "effect": "float?", "lower": "float?",
-        "upper": "float?", "evidence": "float", "log_evidence": "float", "threshold": "float", "safety_evidence": "float?",
-        "safety_threshold": "float?", "n_baseline": "int", "n_candidate": "int", "status": "label",
-        "needed_requests": "int?", "needed_seconds": "float?", "epoch": "int",
+        "verdict_id": "text", "experiment_id": "label", "event_time": "time", "position": "int",
+        "sli": "label", "variant": "label", "baseline": "float?", "candidate": "float?", "effect": "float?",
+        "lower": "float?", "upper": "float?", "evidence": "float", "log_evidence": "float",
+        "threshold": "float", "safety_evidence": "float?", "safety_threshold": "float?",
+        "n_baseline": "int", "n_candidate": "int", "status": "label", "needed_requests": "int?",
+        "needed_seconds": "float?", "epoch": "int",
     },
     key=("experiment_id", "variant", "event_time", "verdict_id", "sli"), version="epoch", month="event_time",
 )  # fmt: skip
 DECISIONS = Table(
     "decisions",
     {
-        "decision_id": "text", "experiment_id": "label", "service": "label", "environment": "label", "sequence": "int",
-        "time": "time", "kind": "label", "outcome": "label", "actor": "label", "reason": "text", "verdict_id": "text?",
-        "variant": "label?", "epoch": "int", "state_before": "label", "state_after": "label", "step": "int?",
-        "weights": "floats", "details": "words", "config_digest": "label?", "code_version": "label",
-        "previous_hash": "text?", "hash": "text?",
+        "decision_id": "text", "experiment_id": "label", "service": "label", "environment": "label",
+        "sequence": "int", "time": "time", "kind": "label", "outcome": "label", "actor": "label",
+        "reason": "text", "verdict_id": "text?", "variant": "label?", "epoch": "int",
+        "state_before": "label", "state_after": "label", "step": "int?", "weights": "floats",
+        "details": "words", "config_digest": "label?", "code_version": "label", "previous_hash": "text?",
+        "hash": "text?",
     },
     key=("experiment_id", "decision_id", "outcome"), version="sequence", month=None,
 )  # fmt: skip
 PROBES = Table(
     "probes",
     {
-        "target": "label", "kind": "label", "time": "time", "ok": "bool", "circuit": "label", "latency_us": "int?",
-        "error": "text?", "error_ratio": "float", "services": "texts",
+        "target": "label", "kind": "label", "time": "time", "ok": "bool", "circuit": "label",
+        "latency_us": "int?", "error": "text?", "error_ratio": "float", "services": "texts",
     },
     key=("target", "kind", "time"), month="time",
 )  # fmt: skip
 CHANGES = Table(
     "changes",
     {
-        "experiment_id": "label", "time": "time", "kind": "label", "actor": "label", "text": "text", "tags": "texts",
-        "reason": "text", "variant": "label?", "step": "int?", "weights": "floats",
+        "experiment_id": "label", "time": "time", "kind": "label", "actor": "label", "text": "text",
+        "tags": "texts", "reason": "text", "variant": "label?", "step": "int?", "weights": "floats",
     },
     key=("experiment_id", "time", "kind", "actor", "text"), month="time",
 )  # fmt: skip
@@ -196,8 +224,12 @@ def ddl(dialect: Dialect, measures: Sequence[str]) -> list[str]:
             select += _measure_columns(dialect, measures)
         if table is EXPERIMENTS:
             statements += _view(dialect, "specs", f"SELECT {select} FROM {table.raw} FINAL")
-            newest = f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
-            statements += _view(dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}")
+            newest = (
+                f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
+            )
+            statements += _view(
+                dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}"
+            )
             continue
         statements += _view(dialect, table.name, f"SELECT {select} FROM {table.raw} FINAL")
     return statements

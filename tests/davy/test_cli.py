@@ -1,4 +1,4 @@
-"""The command line from outside: one sentence for every error, help with an example, nothing heavy before it is needed."""
+"""The command line from outside: one sentence per error, help with an example, nothing heavy too early."""
 
 from __future__ import annotations
 
@@ -10,13 +10,31 @@ import pytest
 
 from davy.cli import app
 
-COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
-HEAVY = ("pyarrow", "polars", "numpy", "confluent_kafka", "faust", "chdb", "fastapi", "river", "scipy", "rich.live")
+COMMANDS = sorted(
+    command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+)
+HEAVY = (
+    "pyarrow",
+    "polars",
+    "numpy",
+    "confluent_kafka",
+    "faust",
+    "chdb",
+    "fastapi",
+    "river",
+    "scipy",
+    "rich.live",
+)
 
 
 def davy(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "davy", *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, check=False
+        [sys.executable, "-m", "davy", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cwd,
+        check=False,
     )
 
 

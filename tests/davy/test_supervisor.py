@@ -21,7 +21,8 @@ WAITS = "import time\nprint('up', flush=True)\ntime.sleep(60)"
 PARENT = """
 import sys, time
 from davy.supervisor import Child, Supervisor
-code = "import time; from davy.supervisor import die_with_parent; die_with_parent(); print('up', flush=True); time.sleep(60)"
+code = "import time; from davy.supervisor import die_with_parent; die_with_parent(); "
+code += "print('up', flush=True); time.sleep(60)"
 from pathlib import Path
 with Supervisor([Child("child", [sys.executable, "-c", code], Path(sys.argv[1]))]) as s:
     print(s.children[0].process.pid, flush=True)
@@ -81,21 +82,27 @@ def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
 def test_a_child_that_never_stays_ends_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "PAUSE_FIRST_S", 0.0)
     child = Child("ingest", python("import sys; sys.exit('no broker at all')"), tmp_path / "ingest.log")
-    with Supervisor([child]) as supervisor, pytest.raises(InfrastructureError, match=r"ingest .* no broker at all"):
+    with (
+        Supervisor([child]) as supervisor,
+        pytest.raises(InfrastructureError, match=r"ingest .* no broker at all"),
+    ):
         until(lambda: bool(supervisor.watch()))
 
 
 def test_a_refused_configuration_is_not_tried_again(tmp_path: Path) -> None:
     code = "import sys; print('davy.yaml:1:1: wrong'); sys.exit(2)"
     child = Child("judge", python(code), tmp_path / "judge.log")
-    with Supervisor([child]) as supervisor, pytest.raises(UserError, match=r"judge process refuses .*1:1: wrong"):
+    with (
+        Supervisor([child]) as supervisor,
+        pytest.raises(UserError, match=r"judge process refuses .*1:1: wrong"),
+    ):
         until(lambda: bool(supervisor.watch()))
     assert supervisor.restarts == 0
 
 
 def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "STOP_TIMEOUT_S", 0.3)
-    code = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
+    code = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITS}"
     child = Child("a", python(code), tmp_path / "a.log")
     with Supervisor([child]):
         until(said(tmp_path / "a.log", "up"))

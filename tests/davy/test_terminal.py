@@ -10,6 +10,7 @@ from rich.console import Console
 
 from davy.scene import Scene
 from davy.terminal import change, duration, progress, render
+from schemas.verdict import Action
 from streams.scenario import load
 from tests.davy.scenes import BEGIN, scene, verdict
 
@@ -25,7 +26,14 @@ def drawn(made: Scene, width: int, **options: bool) -> str:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_essentials_are_there_at_any_width(width: int) -> None:
     text = drawn(scene(), width)
-    for needed in ("✖ ROLLBACK", "HARM", "errors rose from 0.45 %", "http://127.0.0.1:7070", "control", "canary 2.4.1"):
+    for needed in (
+        "✖ ROLLBACK",
+        "HARM",
+        "errors rose from 0.45 %",
+        "http://127.0.0.1:7070",
+        "control",
+        "canary 2.4.1",
+    ):
         assert needed in " ".join(text.split())
     for figure in ("2512", "412 events", "dead letters 3", "restarts 1", "late 0", "dropped 0", "verdicts 2"):
         assert figure in " ".join(text.split())
@@ -80,7 +88,7 @@ def test_no_colour_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PROMOTE", 2, "● 10 % ── ● 25 % ── ● 50 % ── ● 100 %"),
     ],
 )
-def test_the_path_shows_where_the_rollout_is(action: str, step: int, path: str) -> None:
+def test_the_path_shows_where_the_rollout_is(action: Action, step: int, path: str) -> None:
     made = scene()
     made.take(replace(verdict(action, 5), step=step))
     assert path in drawn(made, 120)

@@ -38,7 +38,7 @@ def test_a_replaced_file_is_seen_at_once_and_an_unchanged_one_is_not_read(
     assert file.weights() == {"canary": 0.1, "control": 0.9}
     replaced(path, flagd(2_500))
     assert file.weights()["canary"] == 0.25
-    monkeypatch.setattr(Path, "read_text", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.delattr(Path, "read_text")
     assert file.weights()["canary"] == 0.25
 
 

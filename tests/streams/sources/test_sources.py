@@ -22,7 +22,8 @@ EVENT = {
     "timestamp": "2026-01-01T00:00:00.000001Z", "service": "checkout", "environment": "production",
     "version": "1", "status": 200, "duration_us": 1200,
 }  # fmt: skip
-write_avro: Any = fastavro.writer  # pyright: ignore[reportUnknownMemberType]  # its stubs are open
+# its stubs are open
+write_avro: Any = fastavro.writer  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 BEGIN = 1_767_225_600_000_000
 
 

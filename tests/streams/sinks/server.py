@@ -1,0 +1,94 @@
+"""A real ClickHouse server for tests: Debian's, on free ports, in a folder of its own, gone when the tests are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+READY_TIMEOUT_S = 60.0
+_CONFIG = """<?xml version="1.0"?>
+<yandex>
+  <logger><level>warning</level><console>1</console></logger>
+  <tcp_port>{tcp}</tcp_port><http_port>{http}</http_port><listen_host>127.0.0.1</listen_host>
+  <path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path>
+  <users_config>users.xml</users_config>
+  <default_profile>default</default_profile><default_database>default</default_database>
+  <mark_cache_size>67108864</mark_cache_size>
+</yandex>
+"""
+_USERS = """<?xml version="1.0"?>
+<yandex>
+  <profiles><default/></profiles>
+  <users>
+    <analyst>
+      <password>s3cret</password><networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota>
+    </analyst>
+    <default>
+      <password></password><networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile><quota>default</quota>
+    </default>
+  </users>
+  <quotas><default/></quotas>
+</yandex>
+"""
+
+
+@contextmanager
+def clickhouse_server(folder: Path) -> Iterator[str]:
+    """The address of a running server, with user and password."""
+    binary = _installed()
+    for name in ("data", "tmp"):
+        (folder / name).mkdir(parents=True)
+    tcp, http = _free_port(), _free_port()
+    (folder / "config.xml").write_text(_CONFIG.format(tcp=tcp, http=http, folder=folder))
+    (folder / "users.xml").write_text(_USERS)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([binary, f"--config-file={folder / 'config.xml'}"], stdout=log, stderr=log)
+    try:
+        _wait_for(tcp, process, folder / "log")
+        yield f"clickhouse://analyst:s3cret@127.0.0.1:{tcp}/davy"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _installed() -> str:
+    """The server's path; installed where that is ours to do."""
+    found = _which()
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "clickhouse-server"]):
+            subprocess.run(["apt-get", *command], env=environment, check=True, capture_output=True)
+        found = _which()
+    if found is None:
+        pytest.fail("these tests need a ClickHouse server: install the package clickhouse-server")
+    return found
+
+
+def _which() -> str | None:
+    return shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"the ClickHouse server does not start: {log.read_text('utf-8', 'replace')[-500:]}")
