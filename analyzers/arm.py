@@ -75,9 +75,7 @@ class MeasureSum:
     @classmethod
     def of(cls, measure: Measure) -> Self:
         """From a cell's measure."""
-        return cls(
-            measure.rows, measure.total, SparseCounts.of(measure.histogram), SparseCounts.of(measure.joint)
-        )
+        return cls(measure.rows, measure.total, SparseCounts.of(measure.histogram), SparseCounts.of(measure.joint))
 
     @staticmethod
     def sum(parts: Iterable[MeasureSum]) -> MeasureSum:

@@ -29,9 +29,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-GRID: Floats = np.array(
-    [1.1, 1.25, 1.5, 2, 3, 5, 10, 30, 0.97, 0.93, 0.87, 0.75, 0.6, 0.4, 0.15, 0.02], np.float64
-)
+GRID: Floats = np.array([1.1, 1.25, 1.5, 2, 3, 5, 10, 30, 0.97, 0.93, 0.87, 0.75, 0.6, 0.4, 0.15, 0.02], np.float64)
 """The bets: eight for HARM, eight for SAFETY."""
 BETS = 8
 ABOVE = slice(0, BETS)

@@ -108,17 +108,11 @@ class Clumps:
 
     def phi_unit(self) -> float:
         """Scatter of the buckets' differences against that of independent events."""
-        return (
-            _BESSEL * float(self.difference @ self.difference) / self.variance if self.variance > 0 else 1.0
-        )
+        return _BESSEL * float(self.difference @ self.difference) / self.variance if self.variance > 0 else 1.0
 
     def phi_control(self) -> float:
         """The same of control alone: a candidate without sufferers must not look good and precise."""
-        return (
-            _BESSEL * float(self.control @ self.control) / self.control_events
-            if self.control_events > 0
-            else 1.0
-        )
+        return _BESSEL * float(self.control @ self.control) / self.control_events if self.control_events > 0 else 1.0
 
     def phi_time(self) -> float:
         """Scatter between neighbouring windows (von Neumann's ratio): an arm's own bursts."""
@@ -145,9 +139,7 @@ class ShareClumps:
         return cls(np.zeros(UNIT_BUCKETS), np.zeros(UNIT_BUCKETS), 0.0)
 
     def __add__(self, other: ShareClumps) -> ShareClumps:
-        return ShareClumps(
-            self.offset + other.offset, self.candidate + other.candidate, self.variance + other.variance
-        )
+        return ShareClumps(self.offset + other.offset, self.candidate + other.candidate, self.variance + other.variance)
 
     def add(self, candidate: Floats, control: Floats, share: float) -> ShareClumps:
         """One window more: requests per unit bucket, float64 (128,), and the candidate's configured share."""

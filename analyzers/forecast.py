@@ -17,9 +17,7 @@ from analyzers.means import log_evidence
 NINE_IN_TEN = 14 / 6
 
 
-def safety_requests(
-    share: float, p: float, r0: float, d: float, beta: float, phi: float = 1.0
-) -> float | None:
+def safety_requests(share: float, p: float, r0: float, d: float, beta: float, phi: float = 1.0) -> float | None:
     """Median requests of both arms together until SAFETY, for a release as good as control; None if never.
 
     Section 6: about 2 * 6 (2p + d)/d^2 at beta .05 and half the traffic each.

@@ -88,11 +88,7 @@ class ArmQuality:
                 f"({self.quarantined} of {seen}; 5 % is allowed): see the dead letters for what is wrong"
             )
         identical = self.sampled - self.distinct
-        if (
-            self.distinct >= SAMPLED_MIN
-            and self.copied >= COPIED_MIN
-            and identical > IDENTICAL_MAX * self.sampled
-        ):
+        if self.distinct >= SAMPLED_MIN and self.copied >= COPIED_MIN and identical > IDENTICAL_MAX * self.sampled:
             return (
                 f"about {_share(identical, self.sampled)} of the rows of {name} are copies of others "
                 f"({identical} of {self.sampled} in the sample; 20 % is allowed): some producer sends events "

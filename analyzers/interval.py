@@ -42,9 +42,7 @@ def of_ratios(counts: Counts, phi: float, alpha: float) -> Interval:
 
 def of_differences(counts: Counts, d: float, phi: float, alpha: float) -> Interval:
     """Bounds of the absolute effect where the one row of `counts` has margin `d`."""
-    lower, upper = between(
-        DIFFERENCES, (counts.sums[0] - (DIFFERENCES - d)[:, None] * counts.tilt) / phi, alpha
-    )
+    lower, upper = between(DIFFERENCES, (counts.sums[0] - (DIFFERENCES - d)[:, None] * counts.tilt) / phi, alpha)
     return -1.0 if lower is None else lower, 1.0 if upper is None else upper
 
 
@@ -75,9 +73,7 @@ def _crossing(margins: Floats, logs: Floats, limit: float) -> float | None:
     return float(margins[i - 1] + part * (margins[i] - margins[i - 1]))
 
 
-def root(
-    log_e: Callable[[float], float], limit: float, start: float = 1e-3, largest: float = 1e9
-) -> float | None:
+def root(log_e: Callable[[float], float], limit: float, start: float = 1e-3, largest: float = 1e9) -> float | None:
     """Where a rising log_e(x), x > 0, reaches the limit, by doubling and bisection; None beyond `largest`."""
     high = start
     while log_e(high) < limit:

@@ -117,9 +117,7 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
 
 
 def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
-    read = tuple(
-        (sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True)
-    )
+    read = tuple((sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True))
     limit = max(len(spec.candidates), 1) / spec.policy.alpha
     enforced = [item for item in read if item[0].mode == "enforce"]
     threshold = max(len(enforced), 1) * limit
@@ -233,17 +231,13 @@ def _end(case: _Case) -> _Answer:
         missing.append(f"min_duration {reasons.time(policy.min_duration_us)} is not over")
     fewest = min(trial.rows_candidate, trial.rows_control)
     if fewest < policy.min_requests:
-        missing.append(
-            f"{fewest} of the {policy.min_requests} requests that min_requests asks of each arm were seen"
-        )
+        missing.append(f"{fewest} of the {policy.min_requests} requests that min_requests asks of each arm were seen")
     if not case.enforced:
         missing.append("no SLI is enforced, so nothing can be shown to be safe")
     if case.open:
         missing.append(reasons.progress(case.open, case.needed))
     if not missing:
-        reason = (
-            f"all {now.steps} steps are done and every enforced SLI is shown to be within its tolerance: "
-        )
+        reason = f"all {now.steps} steps are done and every enforced SLI is shown to be within its tolerance: "
         return _Answer("PROMOTE", "HEALTHY", reason + reasons.safety(case.enforced, policy.beta))
     conclusion: Conclusion = "INCONCLUSIVE" if case.open or not case.enforced else "HEALTHY"
     opening = "max_duration is over: " if now.over else ""
@@ -258,9 +252,7 @@ def _watched(answer: _Answer) -> _Answer:
     if answer.action == "ROLLBACK":
         return replace(answer, action="HOLD", reason=f"shadow, would roll back: {answer.reason}")
     if answer.action in ("PROMOTE", "ADVANCE"):
-        return replace(
-            answer, action="CONTINUE", reason=f"shadow, would {answer.action.lower()}: {answer.reason}"
-        )
+        return replace(answer, action="CONTINUE", reason=f"shadow, would {answer.action.lower()}: {answer.reason}")
     return answer
 
 

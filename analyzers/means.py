@@ -127,9 +127,7 @@ class Means:
         cv2_c = max(self.squares_c / self.free_c, CV2_FLOOR)
         own = self.ratio**2 * cv2_b
         naive = max(cv2_c, own) * self.h2_c + own * self.h2_b
-        over_time = (
-            self.h * self.drift / (2 * (self.windows - 1)) if self.windows >= TIME_WINDOWS_MIN else 0.0
-        )
+        over_time = self.h * self.drift / (2 * (self.windows - 1)) if self.windows >= TIME_WINDOWS_MIN else 0.0
         deff, between = 1.0, 0.0
         if self.units:
             between = _BESSEL * float(self.difference @ self.difference)

@@ -72,9 +72,7 @@ def progress(open_slis: Sequence[SliSpec], needed: Mapping[str, Needed]) -> str:
     if len(requests) < len(open_slis):
         return f"not yet shown to be within tolerance: {names}"
     seconds = [want.seconds for want in wants if want.seconds is not None]
-    at_rate = (
-        f", some {time(int(max(seconds) * 1e6))} at current traffic" if len(seconds) == len(wants) else ""
-    )
+    at_rate = f", some {time(int(max(seconds) * 1e6))} at current traffic" if len(seconds) == len(wants) else ""
     more = f"about {_count(max(requests))} more requests{at_rate}"
     return f"not yet shown to be within tolerance: {names} ({more})"
 

@@ -70,9 +70,7 @@ def step(trial: Trial, pair: PairWindow) -> Trial:
     """The trial after one more closed window; windows come in time order, empty ones too."""
     gates, ratio = trial.gates.add(pair), trial.ratio.add(pair)
     known_kinds = kinds()
-    states = tuple(
-        known_kinds[kind].step(state, pair) for kind, state in zip(trial.types, trial.states, strict=True)
-    )
+    states = tuple(known_kinds[kind].step(state, pair) for kind, state in zip(trial.types, trial.states, strict=True))
     rate = _requests(pair.control) + _requests(pair.candidate)
     rate /= (pair.end_us - pair.start_us) / 1e6
     known = trial.first_us is not None

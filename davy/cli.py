@@ -30,9 +30,7 @@ ConfigFile = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        "--dir", metavar="DIR", help="Where Davy keeps its data (default .davy, or the configuration's)."
-    ),
+    typer.Option("--dir", metavar="DIR", help="Where Davy keeps its data (default .davy, or the configuration's)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output, nothing else on stdout.")]
 
@@ -92,9 +90,9 @@ def demo(
         float | None, typer.Option(help="Seconds of event time in a second (default: the scenario's).")
     ] = None,
     port: Annotated[int, typer.Option(help="Of the dashboard; 0 picks a free one.")] = 7070,
-    data_dir: Annotated[
-        Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its data.")
-    ] = Path(".davy"),
+    data_dir: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its data.")] = Path(
+        ".davy"
+    ),
     config: ConfigFile = None,
     as_json: Json = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the dashboard.")] = False,
@@ -232,9 +230,7 @@ def explain(
     raise typer.Exit(command(subject, load(config, data_dir)))
 
 
-@app.command(
-    epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'")
-)
+@app.command(epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'"))
 def query(
     sql: Annotated[str, typer.Argument()],
     config: ConfigFile = None,

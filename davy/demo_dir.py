@@ -43,9 +43,7 @@ def demo_dir(path: Path) -> Generator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"another demo is running in {path}: end it, or choose another folder with --dir"
-            ) from None
+            raise UserError(f"another demo is running in {path}: end it, or choose another folder with --dir") from None
         for name in STATE:
             _remove(path / name)
         yield path

@@ -82,9 +82,7 @@ class Terminal:
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
-        if self._browser and (
-            sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-        ):
+        if self._browser and (sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ):
             webbrowser.open(self.scene.address)  # without a display it would open a browser in this terminal
         self._live.start()
         return self

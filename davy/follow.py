@@ -74,9 +74,7 @@ class Follower:
     @property
     def lag(self) -> int:
         """Events that ingest knows of and no verdict has seen; -1 before both were heard of."""
-        judged = [
-            offset for place, offset in self._judged.items() if place.rpartition("/")[0] == self._events
-        ]
+        judged = [offset for place, offset in self._judged.items() if place.rpartition("/")[0] == self._events]
         return max(0, sum(self._ends.values()) - sum(judged)) if judged and self._ends else -1
 
     @property

@@ -78,12 +78,8 @@ class Scene:
     actions: deque[Action] = field(default_factory=lambda: deque[Action](maxlen=ACTIONS_KEPT))
     windows_seen: int = 0
     verdicts_seen: int = 0
-    late: dict[tuple[str, str | None, int], int] = field(
-        default_factory=dict[tuple[str, str | None, int], int]
-    )
-    quarantined: dict[tuple[str, str | None, int], int] = field(
-        default_factory=dict[tuple[str, str | None, int], int]
-    )
+    late: dict[tuple[str, str | None, int], int] = field(default_factory=dict[tuple[str, str | None, int], int])
+    quarantined: dict[tuple[str, str | None, int], int] = field(default_factory=dict[tuple[str, str | None, int], int])
     dead: int = 0
     lag: int = LAG_UNKNOWN
     """Events in the log that no verdict has seen yet."""
@@ -130,7 +126,5 @@ class Scene:
         if decision.outcome == "DONE" and decision.weights:
             self.weights = dict(decision.weights)
         share = ", ".join(f"{name} {100 * weight:.4g} %" for name, weight in decision.weights.items())
-        text = f"{decision.actor} {decision.kind} {decision.outcome.lower()}" + (
-            f": {share}" if share else ""
-        )
+        text = f"{decision.actor} {decision.kind} {decision.outcome.lower()}" + (f": {share}" if share else "")
         self.actions.append(Action(decision.time, decision.outcome, text))

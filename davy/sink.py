@@ -83,9 +83,7 @@ class SinkLoop:
     def _begin(self) -> None:
         topics = list(self._readers)
         if self.config.embedded:
-            places = [
-                TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)
-            ]
+            places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
             self._consumer.assign(places)
         else:
             self._consumer.subscribe(topics)
@@ -112,9 +110,7 @@ class SinkLoop:
             found = self._readers[topic](value)
         except (Malformed, UnknownSchema) as error:
             UNREADABLE.labels(topic).inc()
-            log.warning(
-                "unreadable record", topic=topic, partition=partition, offset=offset, error=str(error)
-            )
+            log.warning("unreadable record", topic=topic, partition=partition, offset=offset, error=str(error))
             return
         for table, rows in found.items():
             self._rows[table] += rows
@@ -131,9 +127,7 @@ class SinkLoop:
             ROWS.labels(table).inc(len(rows))
             del self._rows[table]
         if self._next and not self.config.embedded:
-            places = [
-                TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()
-            ]
+            places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
             try:
                 self._consumer.commit(offsets=places, asynchronous=False)
             except KafkaException as error:  # another member has them now; it writes the same rows again

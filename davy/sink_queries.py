@@ -63,20 +63,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """One query."""
         expected = f"Bearer {self.server.token}".encode()
-        if self.path != "/query" or not hmac.compare_digest(
-            self.headers.get("Authorization", "").encode(), expected
-        ):
+        if self.path != "/query" or not hmac.compare_digest(self.headers.get("Authorization", "").encode(), expected):
             return self._answer(HTTPStatus.FORBIDDEN, b"")
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > SQL_BYTES_MAX:
-            return self._refuse(
-                HTTPStatus.BAD_REQUEST, f"a statement has at most {SQL_BYTES_MAX // 1024} KiB"
-            )
+            return self._refuse(HTTPStatus.BAD_REQUEST, f"a statement has at most {SQL_BYTES_MAX // 1024} KiB")
         sql = self.rfile.read(int(length)).decode("utf-8", "replace")
         if not self.server.slots.acquire(blocking=False):
-            return self._refuse(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{QUERIES_MAX} queries run already: try again soon"
-            )
+            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{QUERIES_MAX} queries run already: try again soon")
         try:
             answer = self.server.store.answer(sql)
         except QueryError as error:

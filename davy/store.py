@@ -61,8 +61,7 @@ def ask(config: Config, sql: str) -> Result:
             return store.query(sql)
     if not (config.data_dir / STORE_FOLDER).is_dir():
         raise InfrastructureError(
-            f"there is no store in {config.data_dir} yet: run `davy demo` or `davy run`, "
-            "or name its folder with --dir"
+            f"there is no store in {config.data_dir} yet: run `davy demo` or `davy run`, or name its folder with --dir"
         )
     deadline = time.monotonic() + WAIT_S
     while True:

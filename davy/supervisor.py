@@ -91,9 +91,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all children, the last started first; returns when they are gone."""
-        running = [
-            child.process for child in reversed(self.children) if child.process is not None and child.running
-        ]
+        running = [child.process for child in reversed(self.children) if child.process is not None and child.running]
         for process in running:
             process.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_S

@@ -66,9 +66,7 @@ def _head(scene: Scene, wide: bool) -> RenderableType:
     grid.add_column(justify="right")
     elapsed = max(0, scene.now_us - scene.begin_us) / 1e6
     clock = f"{iso(scene.now_us)[11:19]}  ×{scene.speed:g}  {elapsed:.0f} s of traffic"
-    grid.add_row(
-        Text.assemble(("davy ", "bold"), scene.title), Text(clock if wide else f"{elapsed:.0f} s", "dim")
-    )
+    grid.add_row(Text.assemble(("davy ", "bold"), scene.title), Text(clock if wide else f"{elapsed:.0f} s", "dim"))
     grid.add_row(
         Text(f"{scene.spec.id}  {scene.spec.service}/{scene.spec.environment}", "dim"),
         Text(scene.address, "blue"),
@@ -79,17 +77,11 @@ def _head(scene: Scene, wide: bool) -> RenderableType:
 def _verdict(scene: Scene, candidate: str) -> RenderableType:
     verdict = scene.verdicts.get(candidate)
     if verdict is None:
-        waiting = (
-            "waiting for the first closed window"
-            if scene.windows_seen == 0
-            else "waiting for the first verdict"
-        )
+        waiting = "waiting for the first closed window" if scene.windows_seen == 0 else "waiting for the first verdict"
         return Panel(Text(waiting, "dim"), title=candidate, title_align="left", border_style="dim")
     tone = TONES[verdict.action]
     border = tone.split()[-1]
-    head = Text.assemble(
-        (f"{SIGNS[verdict.action]} {verdict.action}", tone), ("  " + verdict.conclusion, "dim")
-    )
+    head = Text.assemble((f"{SIGNS[verdict.action]} {verdict.action}", tone), ("  " + verdict.conclusion, "dim"))
     name = f"{candidate} {scene.spec.variants[candidate].version}"
     return Panel(Group(head, Text(verdict.reason)), title=name, title_align="left", border_style=border)
 
@@ -156,9 +148,7 @@ def _figures(window: WindowSummary | None) -> list[Text]:
 def _columns(values: Sequence[float], highest: float) -> str:
     """Small columns, one per value."""
     top = len(LEVELS) - 1
-    return "".join(
-        LEVELS[min(top, math.ceil(top * value / highest))] if highest else LEVELS[0] for value in values
-    )
+    return "".join(LEVELS[min(top, math.ceil(top * value / highest))] if highest else LEVELS[0] for value in values)
 
 
 def _evidence(scene: Scene, candidate: str, width: int) -> RenderableType:
@@ -194,9 +184,7 @@ def _evidence_row(scene: Scene, item: Evidence, width: int) -> list[tuple[str, T
         ]
     if width >= VERY_WIDE:
         history = list(scene.evidence.get((item.variant, item.sli), ()))[-WAY:]
-        way = _columns(
-            [min(max(e, 0.0), math.log(item.threshold)) for e in history], math.log(item.threshold)
-        )
+        way = _columns([min(max(e, 0.0), math.log(item.threshold)) for e in history], math.log(item.threshold))
         row.append(("harm so far", Text(way.rjust(WAY), "yellow")))
     row.append(
         (

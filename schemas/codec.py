@@ -180,10 +180,7 @@ def _json_form(schema: Any, value: Any, named: dict[str, Any]) -> Any:
     if "name" in schema:
         named[schema["name"]] = schema
     if kind == "record":
-        return {
-            field["name"]: _json_form(field["type"], value[field["name"]], named)
-            for field in schema["fields"]
-        }
+        return {field["name"]: _json_form(field["type"], value[field["name"]], named) for field in schema["fields"]}
     if kind == "array":
         return [_json_form(schema["items"], item, named) for item in value]
     if kind == "map":

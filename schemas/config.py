@@ -51,17 +51,13 @@ def _setting(value: object) -> str:
 
 def _column(name: str) -> str:
     if name not in COLUMNS and not name.startswith("measures."):
-        raise ValueError(
-            f"{name!r} is no field of RequestEvent: {suggestion(name, (*COLUMNS, 'measures.NAME'))}"
-        )
+        raise ValueError(f"{name!r} is no field of RequestEvent: {suggestion(name, (*COLUMNS, 'measures.NAME'))}")
     return name
 
 
 def _prefix(value: str) -> str:
     if not _PREFIX.fullmatch(value):
-        raise ValueError(
-            f"{value!r} cannot begin a topic's name: say letters, digits, '.', '_' and '-', like davy."
-        )
+        raise ValueError(f"{value!r} cannot begin a topic's name: say letters, digits, '.', '_' and '-', like davy.")
     return value
 
 
@@ -104,9 +100,9 @@ class Input(Model):
 
     format: Literal["avro", "json", "otlp_proto"] = "avro"
     mapping: dict[Column, Text] = Field(default={}, examples=["{duration_us: latency.total}"])
-    units: dict[
-        Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]
-    ] = Field(default={}, examples=["{duration_us: ms}"])
+    units: dict[Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]] = Field(
+        default={}, examples=["{duration_us: ms}"]
+    )
 
 
 class Measure(Model):
@@ -144,9 +140,7 @@ class Config(Model):
     data_dir: Folder = Path(".davy")
     clickhouse: Clickhouse | None = Field(default=None, examples=["{url: clickhouse://localhost:9000}"])
     schema_registry: Registry | None = Field(default=None, examples=["{url: http://localhost:8081}"])
-    inputs: dict[Text, Input] = Field(
-        default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"]
-    )
+    inputs: dict[Text, Input] = Field(default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"])
     dimensions: tuple[Literal["segment", "endpoint", "instance"], ...] = Field(
         default=("segment",), examples=["[segment, endpoint]"]
     )
@@ -192,9 +186,7 @@ class Config(Model):
             return {key: empty if entry is None else entry for key, entry in value.items()}
         if is_list(value) and info.field_name == "measures":
             if not all(isinstance(name, str) for name in value):
-                raise ValueError(
-                    "must be a list of names, or a mapping like {queue_length: {unit: requests}}"
-                )
+                raise ValueError("must be a list of names, or a mapping like {queue_length: {unit: requests}}")
             return dict.fromkeys(value, empty)
         return value
 
@@ -236,9 +228,7 @@ def config_of(documents: Sequence[Located], environ: Mapping[str, str]) -> tuple
     return config or Config(), findings + wrong
 
 
-def _filled(
-    value: Any, loc: Loc, document: Located, environ: Mapping[str, str], findings: list[Finding]
-) -> Any:
+def _filled(value: Any, loc: Loc, document: Located, environ: Mapping[str, str], findings: list[Finding]) -> Any:
     """Values with all references replaced; one that leads nowhere is a finding and stays as it is."""
     if is_mapping(value):
         return {key: _filled(item, (*loc, key), document, environ, findings) for key, item in value.items()}

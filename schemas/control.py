@@ -56,8 +56,7 @@ class Annotation(Record):
 
 Body = SpecApplied | Command | WeightIntent | WeightApplied | Annotation
 _BODIES: dict[str, type[Body]] = {
-    f"davy.v1.{kind.__name__}": kind
-    for kind in (SpecApplied, Command, WeightIntent, WeightApplied, Annotation)
+    f"davy.v1.{kind.__name__}": kind for kind in (SpecApplied, Command, WeightIntent, WeightApplied, Annotation)
 }
 
 

@@ -91,17 +91,13 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
     if len(data) > FILE_BYTES_MAX:
-        raise Errors(
-            [Finding(str(path), 1, 1, f"the file is larger than {FILE_BYTES_MAX // 2**20} MiB: split it")]
-        )
+        raise Errors([Finding(str(path), 1, 1, f"the file is larger than {FILE_BYTES_MAX // 2**20} MiB: split it")])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        raise Errors(
-            [Finding(str(path), line, column, "this is not UTF-8 text: save the file as UTF-8")]
-        ) from None
+        raise Errors([Finding(str(path), line, column, "this is not UTF-8 text: save the file as UTF-8")]) from None
 
 
 def read(text: str, file: str) -> tuple[list[Located], list[Finding]]:
@@ -153,18 +149,14 @@ class _Builder:
                 self.documents.append(document)
                 document.data = self._value(next(self._events), (), document, self._events)
         finally:
-            for document, start, end in zip(
-                self.documents, begun, [*begun[1:], len(self.text)], strict=False
-            ):
+            for document, start, end in zip(self.documents, begun, [*begun[1:], len(self.text)], strict=False):
                 document.source = self.text[start:end].rstrip() + "\n"
 
     def _value(self, event: Event, loc: Loc, document: Located, rest: Iterator[Event]) -> Any:
         """The value that begins with `event`; takes what belongs to it from `rest`."""
         self._left -= 1
         if self._left < 0:
-            self._stop(
-                event, f"the file unfolds to more than {VALUES_MAX} values: split it, or use fewer aliases"
-            )
+            self._stop(event, f"the file unfolds to more than {VALUES_MAX} values: split it, or use fewer aliases")
         document.values.setdefault(loc, event.place)
         if event.kind == "alias":
             return self._alias(event, loc, document)
@@ -197,9 +189,7 @@ class _Builder:
             document.keys[here] = key.place
             data[key.text] = self._value(next(rest), here, document, rest)
             if data[key.text] is None:
-                document.values[here] = (
-                    key.place
-                )  # nothing was written: the parser's place is that of what follows
+                document.values[here] = key.place  # nothing was written: the parser's place is that of what follows
         return data
 
     def _record(self, event: Event) -> Iterator[Event]:

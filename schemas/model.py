@@ -40,9 +40,7 @@ class Model(BaseModel):
     def _empty_is_default(cls, data: Any) -> Any:
         if not is_mapping(data):
             return data
-        optional = {
-            field.alias or name for name, field in cls.model_fields.items() if not field.is_required()
-        }
+        optional = {field.alias or name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: value for name, value in data.items() if value is not None or name not in optional}
 
 

@@ -65,9 +65,9 @@ class SliSpec(Model):
     """One SLI. Exactly one of `max_increase` and `max_decrease` is set. `line`: where it stands."""
 
     name: Identifier = Field(examples=["errors"])
-    type: Annotated[
-        str, BeforeValidator(_known_type), WithJsonSchema({"type": "string", "enum": list(SLI_TYPES)})
-    ] = Field(examples=["error_ratio"])
+    type: Annotated[str, BeforeValidator(_known_type), WithJsonSchema({"type": "string", "enum": list(SLI_TYPES)})] = (
+        Field(examples=["error_ratio"])
+    )
     field: Identifier | None = Field(default=None, examples=["cpu_us"], validate_default=True)
     quantile: Annotated[
         float | None, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})
@@ -137,9 +137,7 @@ class SliSpec(Model):
             raise ValueError(f"{kind} has none: say {sli.limits[0]}: {sli.default}")
         if name == "max_decrease" and info.data.get("max_increase") is not None:
             raise ValueError("max_increase is given too: say only the one that would be harm")
-        return parse_tolerance(
-            value, sli.dimension or FIELD_DIMENSIONS.get(info.data.get("field") or "", "number")
-        )
+        return parse_tolerance(value, sli.dimension or FIELD_DIMENSIONS.get(info.data.get("field") or "", "number"))
 
 
 def _quantile(value: object) -> float:

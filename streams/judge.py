@@ -143,7 +143,9 @@ class Judge:
             case Foreign(digest):
                 if digest not in self._foreign:
                     self._foreign.add(digest)
-                    out.append(Alarm(f"deltas of another layout ({digest}) are ignored: stop the ingest that sends them"))
+                    out.append(
+                        Alarm(f"deltas of another layout ({digest}) are ignored: stop the ingest that sends them")
+                    )
             case Advanced():
                 pass
         return set()

@@ -95,7 +95,9 @@ class JudgeLoop:
         if self.config.embedded:
             self._assigned(self.deltas, [TopicPartition(self.delta_topic, p) for p in self.partitions])
         else:
-            self.deltas.subscribe([self.delta_topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+            self.deltas.subscribe(
+                [self.delta_topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         places: list[TopicPartition] = []
@@ -147,14 +149,21 @@ class JudgeLoop:
         match output:
             case Verdict():
                 VERDICTS.labels(output.action).inc()
-                self._produce("verdicts", output.experiment_id, output.encode(), cloud_event(output, self.config.prefix))
+                self._produce(
+                    "verdicts", output.experiment_id, output.encode(), cloud_event(output, self.config.prefix)
+                )
             case WindowSummary():
                 WINDOWS.inc()
                 key = output.experiment_id or f"{output.service}/{output.environment}"
                 self._produce("windows", key, output.encode(), [])
             case Repair(source, block):
                 ALARMS.inc()
-                log.error("gap", source=source, first_block=block, todo=f"davy repair --partition {source[1]} --blocks {block}..")
+                log.error(
+                    "gap",
+                    source=source,
+                    first_block=block,
+                    todo=f"davy repair --partition {source[1]} --blocks {block}..",
+                )
             case Alarm(text):
                 ALARMS.inc()
                 log.error("alarm", partition=partition, text=text)
@@ -163,7 +172,12 @@ class JudgeLoop:
         self._enqueue(self.config.topic(topic), key.encode(), value, None, headers)
 
     def _enqueue(
-        self, topic: str, key: bytes, value: bytes | None, partition: int | None, headers: list[tuple[str, str | bytes | None]]
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int | None,
+        headers: list[tuple[str, str | bytes | None]],
     ) -> None:
         place: dict[str, Any] = {} if partition is None else {"partition": partition}
         while True:
@@ -192,7 +206,9 @@ class JudgeLoop:
         """The log was read to its end for the first time: from now on this process appends the control records."""
         if not owned.caught_up:
             owned.caught_up = True
-            self._copy(partition, [copy for copy in self.control_log if copy.control_offset > owned.judge.control_offset])
+            self._copy(
+                partition, [copy for copy in self.control_log if copy.control_offset > owned.judge.control_offset]
+            )
 
     def _copy(self, partition: int, copies: list[ControlCopy]) -> None:
         for copy in copies:

@@ -114,7 +114,8 @@ def _controls(
     begins = _first_windows(recording, window_us)
     begin = int(recording.times[0]) // window_us * window_us
     applied = [
-        Control(spec.id, begin, "replay", "recorded", SpecApplied(spec.source, spec.path, spec.digest)) for spec in specs
+        Control(spec.id, begin, "replay", "recorded", SpecApplied(spec.source, spec.path, spec.digest))
+        for spec in specs
     ]
     shifts = [
         shift

@@ -98,9 +98,7 @@ class Simulator:
         self._arms = (*spec.candidates, spec.control)
         self._instances = _text([f"{spec.service}-{arm}-{i}" for arm in self._arms for i in range(INSTANCES)])
         users = np.random.default_rng([seed, 0])
-        self._user_ids = _text(
-            [f"u{number:016x}" for number in users.integers(0, 2**63, scenario.users).tolist()]
-        )
+        self._user_ids = _text([f"u{number:016x}" for number in users.integers(0, 2**63, scenario.users).tolist()])
         self._user_lot: Floats = users.random(scenario.users)
         """The unit's place on the line that the weights divide."""
         self._user_level: Floats = np.exp(USER_SIGMA * users.standard_normal(scenario.users))
@@ -155,9 +153,7 @@ class Simulator:
             slow = slow * np.where(shaken, scenario.shock.latency, 1.0)
         duration = level * slow * np.exp(LATENCY_SIGMA * draws.latency)
         cpu = level * CPU_SHARE * np.where(worse, scenario.effect.cpu, 1.0) * np.exp(CPU_SIGMA * draws.cpu)
-        memory = (
-            MEMORY_BYTES * np.where(worse, scenario.effect.memory, 1.0) * np.exp(MEMORY_SIGMA * draws.memory)
-        )
+        memory = MEMORY_BYTES * np.where(worse, scenario.effect.memory, 1.0) * np.exp(MEMORY_SIGMA * draws.memory)
         kind = (draws.kind * len(ERROR_STATUS)).astype(np.int64)
         status = np.where(failed, ERROR_STATUS[kind], np.where(draws.kind < NOT_FOUND, 404, 200))
         versions = _text([spec.variants[name].version for name in self._arms])

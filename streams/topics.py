@@ -25,7 +25,11 @@ def wanted(config: Config) -> list[NewTopic]:
     compacted: Mapping[str, str] = {"cleanup.policy": "compact"}
     table: list[tuple[str, int, Mapping[str, str]]] = [
         ("control", 1, forever),
-        ("deltas", limits.delta_partitions, kept | {"max.message.bytes": str(max(2 * limits.message_bytes, 1_048_588))}),
+        (
+            "deltas",
+            limits.delta_partitions,
+            kept | {"max.message.bytes": str(max(2 * limits.message_bytes, 1_048_588))},
+        ),
         ("windows", 1, kept),
         ("verdicts", 1, kept),
         ("decisions", 1, forever),

@@ -61,7 +61,8 @@ class Traffic:
     def steady(self, start_us: int, end_us: int) -> bool:
         """Whether no shift was under way within [start_us, end_us)."""
         return not any(
-            shift.intent_us < end_us and (shift.applied_us is None or shift.applied_us > start_us) for shift in self.shifts
+            shift.intent_us < end_us and (shift.applied_us is None or shift.applied_us > start_us)
+            for shift in self.shifts
         )
 
     def at(self, time_us: int) -> Shift | None:

@@ -229,9 +229,7 @@ def _buckets(state: State, piece: Piece) -> tuple[Buckets, Buckets] | None:
     phi)."""
     if not state.units or state.last_candidate is None or state.last_control is None:
         return None
-    return _slow_buckets(piece.candidate, state.last_candidate), _slow_buckets(
-        piece.control, state.last_control
-    )
+    return _slow_buckets(piece.candidate, state.last_candidate), _slow_buckets(piece.control, state.last_control)
 
 
 def _slow_buckets(measure: MeasureSum, edge: int) -> Buckets:

@@ -84,9 +84,7 @@ def demo(options: Options) -> int:
         else:
             show = Terminal(scene, not options.no_browser) if sys.stdout.isatty() else Lines(scene)
         stack.enter_context(show)
-        apply.send(
-            config, [apply.applied(scenario.spec, Clock.of(config).now_us(), "davy demo", scenario.summary)]
-        )
+        apply.send(config, [apply.applied(scenario.spec, Clock.of(config).now_us(), "davy demo", scenario.summary)])
         last = _follow(config, supervisor, scene, show, stop, deadline)
     return replay.exit_code(last.values())
 

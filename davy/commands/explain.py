@@ -55,9 +55,7 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
     where = {sli.name: f"slis[{index}]" for index, sli in enumerate(spec.slis)}
 
     def slis(*statuses: str) -> tuple[str, ...]:
-        return tuple(
-            where[item.sli] for item in verdict.evidence if item.status in statuses and item.sli in where
-        )
+        return tuple(where[item.sli] for item in verdict.evidence if item.status in statuses and item.sli in where)
 
     match verdict.action, verdict.conclusion:
         case "ROLLBACK", "NO_DATA":
@@ -76,9 +74,7 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
                 f"evidence of safety has reached {1 / policy.beta:.6g}: a release that is worse than allowed "
                 f"comes that far with a chance of at most {100 * policy.beta:g} %"
             )
-            return Rule(
-                sentence, (*slis("SAFE"), "policy.beta", "policy.min_duration", "policy.min_requests")
-            )
+            return Rule(sentence, (*slis("SAFE"), "policy.beta", "policy.min_duration", "policy.min_requests"))
         case "HOLD", "INVALID":
             return Rule(
                 "the experiment itself is in doubt: it never promotes like that, and waits for a person",
@@ -91,9 +87,7 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
             sentence = f"a release waits until every enforced SLI's evidence of safety reaches {asked}"
             return Rule(sentence, (*slis("OPEN"), "policy.beta"))
         case "ADVANCE", _:
-            return Rule(
-                "the step has had its time, and nothing stands against the next", (f"{step}.duration",)
-            )
+            return Rule("the step has had its time, and nothing stands against the next", (f"{step}.duration",))
         case _:
             return Rule("the step is running, and nothing stands against it", (f"{step}.duration",))
 
@@ -123,8 +117,7 @@ def otherwise(verdict: Verdict, spec: ExperimentSpec) -> list[str]:
     if verdict.action == "PROMOTE":
         weakest = [item for item in judged if item.safety_evidence is not None]
         return [
-            f"less evidence of safety for {item.sli}: {_safety(item)}"
-            for item in sorted(weakest, key=_strength)[:1]
+            f"less evidence of safety for {item.sli}: {_safety(item)}" for item in sorted(weakest, key=_strength)[:1]
         ]
     if verdict.conclusion == "INVALID":
         return ["the cause named above removed, then `davy resume`; until then no evidence counts"]
@@ -136,9 +129,7 @@ def otherwise(verdict: Verdict, spec: ExperimentSpec) -> list[str]:
         for item in judged
     ]
     if verdict.action == "CONTINUE" and verdict.step < len(spec.steps):
-        told.append(
-            f"the end of the step: {time(spec.steps[verdict.step].duration_us)} after its weight was applied"
-        )
+        told.append(f"the end of the step: {time(spec.steps[verdict.step].duration_us)} after its weight was applied")
     return told
 
 
@@ -187,9 +178,7 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, conf
     ]
     console.print(Text("\n".join(facts), "dim"))
     if spec is None:
-        console.print(
-            Text("\nThe spec that was in force is not in the store: rule and lines cannot be shown.")
-        )
+        console.print(Text("\nThe spec that was in force is not in the store: rule and lines cannot be shown."))
     else:
         rule = rule_of(verdict, spec)
         _section(console, "rule", [rule.sentence])

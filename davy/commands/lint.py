@@ -27,9 +27,7 @@ def lint(files: Sequence[Path], environ: Mapping[str, str] = os.environ) -> list
                 documents, wrong = read(read_text(file), str(file))
                 findings += wrong
                 if not documents and not wrong:
-                    findings.append(
-                        Finding(str(file), 1, 1, "there is nothing in here: say kind: Experiment, id: ...")
-                    )
+                    findings.append(Finding(str(file), 1, 1, "there is nothing in here: say kind: Experiment, id: ..."))
                 if is_config(documents):
                     findings += config_of(documents, environ)[1]
                 else:

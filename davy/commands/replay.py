@@ -60,7 +60,9 @@ def recorded(events: Sequence[Path]) -> Recording:
         raise UserError(f"there is no usable event in {', '.join(map(str, events))}")
     recording = Recording.of(pa.concat_tables(tables))
     if recording.outliers:
-        print(f"davy: {recording.outliers} rows lie more than 24 h outside all others and were left out", file=sys.stderr)
+        print(
+            f"davy: {recording.outliers} rows lie more than 24 h outside all others and were left out", file=sys.stderr
+        )
     return recording
 
 

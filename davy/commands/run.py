@@ -52,9 +52,7 @@ def broker_port(config: Config) -> int:
     """Where the embedded broker is to listen: the roles find it by the same setting."""
     port = config.kafka.get("bootstrap.servers", "").rpartition(":")[2]
     if not port.isdigit():
-        raise UserError(
-            "embedded: true needs kafka: bootstrap.servers with a port, for example 127.0.0.1:9092"
-        )
+        raise UserError("embedded: true needs kafka: bootstrap.servers with a port, for example 127.0.0.1:9092")
     return int(port)
 
 

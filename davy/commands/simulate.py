@@ -60,9 +60,7 @@ def recorded(simulator: Simulator, events: int | None) -> Iterator[pa.RecordBatc
     end_us = BEGIN_US + int(planned_us * (1 + AFTER_STEPS))
     time_us, left = BEGIN_US, events
     while left != 0 and (left is not None or time_us < end_us):
-        batch = simulator.events(
-            time_us, time_us + SLOT_US, weights_at(simulator.scenario, time_us - BEGIN_US)
-        )
+        batch = simulator.events(time_us, time_us + SLOT_US, weights_at(simulator.scenario, time_us - BEGIN_US))
         batch = batch if left is None else batch.slice(0, left)
         left = None if left is None else left - batch.num_rows
         time_us += SLOT_US

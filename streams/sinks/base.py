@@ -31,9 +31,7 @@ LIMITS: Mapping[str, int | str] = {
 """ClickHouse settings of a query by other people; beyond a limit it ends with an error."""
 
 _HARMLESS = frozenset({"select", "with", "show", "describe", "desc", "explain", "exists"})
-_NO_CODE = re.compile(
-    r"'(?:\\.|''|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?:\\.|[^`\\])*`|--[^\n]*|/\*.*?\*/", re.DOTALL
-)
+_NO_CODE = re.compile(r"'(?:\\.|''|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`(?:\\.|[^`\\])*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 class QueryError(UserError):
@@ -108,8 +106,7 @@ def checked(sql: str) -> str:
         raise QueryError("one statement at a time: there is a semicolon in the middle")
     if words[0].lower() not in _HARMLESS:
         raise QueryError(
-            f"{words[0].upper()} is not allowed here: "
-            "queries only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN)"
+            f"{words[0].upper()} is not allowed here: queries only read (SELECT, WITH, SHOW, DESCRIBE, EXPLAIN)"
         )
     if re.search(r"\binto\s+outfile\b", code, re.IGNORECASE):
         raise QueryError("INTO OUTFILE is not allowed here: redirect the output instead")
@@ -123,9 +120,7 @@ def said(error: object) -> str:
     text = str(error).strip()
     text = re.sub(r"Stack trace:.*", "", text, flags=re.DOTALL)
     text = re.sub(r"^(?:Code: \d+\.\s*)?(?:DB::Exception: )*|(?<=\s)Code: \d+\. DB::Exception: ", "", text)
-    text = re.sub(
-        r"\s*\(version [^)]*\)\)?|\s*\([A-Z_]{4,}\)|\s*Expected one of: .*", "", text, flags=re.DOTALL
-    )
+    text = re.sub(r"\s*\(version [^)]*\)\)?|\s*\([A-Z_]{4,}\)|\s*Expected one of: .*", "", text, flags=re.DOTALL)
     text = " ".join(text.split()).rstrip(". ")
     return text if len(text) <= ERROR_TEXT_MAX else text[: ERROR_TEXT_MAX - 1] + "…"
 

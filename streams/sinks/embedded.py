@@ -50,9 +50,7 @@ class EmbeddedStore:
             self._run(f"USE {DATABASE}")
         except (RuntimeError, StoreUnavailable) as error:
             self._lock.close()
-            raise StoreUnavailable(
-                f"the embedded store in {folder} cannot be opened: {said(error)}"
-            ) from error
+            raise StoreUnavailable(f"the embedded store in {folder} cannot be opened: {said(error)}") from error
 
     def migrate(self, measures: Sequence[str]) -> None:
         """See `Store`."""
@@ -68,9 +66,7 @@ class EmbeddedStore:
             stream.write_table(pa.Table.from_pylist(list(rows), schema))
         columns = ", ".join(f"`{name}`" for name in definition.columns)
         try:
-            with self._session.send_insert(
-                f"INSERT INTO {definition.raw} ({columns})", "ArrowStream"
-            ) as inserter:
+            with self._session.send_insert(f"INSERT INTO {definition.raw} ({columns})", "ArrowStream") as inserter:
                 inserter.append(buffer.getvalue().to_pybytes())
                 inserter.finish()
         except RuntimeError as error:

@@ -60,9 +60,7 @@ class ServerStore:
         """See `Store`."""
         try:
             with self._lock:
-                rows, columns = self._client.execute(
-                    checked(sql), with_column_types=True, settings=dict(LIMITS)
-                )
+                rows, columns = self._client.execute(checked(sql), with_column_types=True, settings=dict(LIMITS))
         except ServerException as error:
             raise QueryError(said(cast("object", error.message))) from error
         except (Error, OSError, EOFError) as error:

@@ -224,12 +224,8 @@ def ddl(dialect: Dialect, measures: Sequence[str]) -> list[str]:
             select += _measure_columns(dialect, measures)
         if table is EXPERIMENTS:
             statements += _view(dialect, "specs", f"SELECT {select} FROM {table.raw} FINAL")
-            newest = (
-                f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
-            )
-            statements += _view(
-                dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}"
-            )
+            newest = f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
+            statements += _view(dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}")
             continue
         statements += _view(dialect, table.name, f"SELECT {select} FROM {table.raw} FINAL")
     return statements

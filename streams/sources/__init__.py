@@ -21,9 +21,7 @@ from streams.sources.base import Reject, Source
 @cache
 def sources() -> dict[str, Source]:
     """All formats by extension."""
-    modules = [
-        import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if m.name != "base"
-    ]
+    modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__) if m.name != "base"]
     return {module.SOURCE.extension: module.SOURCE for module in modules}
 
 

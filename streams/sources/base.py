@@ -118,8 +118,7 @@ def conform(path: Path, found: pa.Table, first_row: int, rejects: list[Reject]) 
         if not field.nullable and column.null_count:
             empty = column.is_null().to_numpy() & ~unusable
             rejects += [
-                Reject(f"{path} row {first_row + row}", f"{field.name}: no value")
-                for row in np.flatnonzero(empty)
+                Reject(f"{path} row {first_row + row}", f"{field.name}: no value") for row in np.flatnonzero(empty)
             ]
             unusable |= empty
     usable = pa.table(cast, schema=EVENT_SCHEMA)

@@ -41,9 +41,7 @@ class Ndjson:
                     filled = {name: value for name, value in row.items() if value is not None}
                     if "measures" in filled:
                         filled["measures"] = dict(filled["measures"])
-                    file.write(
-                        json.dumps(filled | {"timestamp": codec.iso(time_us)}, separators=(",", ":")) + "\n"
-                    )
+                    file.write(json.dumps(filled | {"timestamp": codec.iso(time_us)}, separators=(",", ":")) + "\n")
 
 
 SOURCE = Ndjson()

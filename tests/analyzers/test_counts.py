@@ -23,9 +23,7 @@ from tests.analyzers.oracles import binomial_chances, log_sum_exp
 
 Window = tuple[int, int, int, int]
 numbers = st.integers(1, 5000)
-windows = st.lists(
-    st.tuples(numbers, numbers, st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8
-)
+windows = st.lists(st.tuples(numbers, numbers, st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8)
 
 
 def plain(nc: float, nb: float, ec: float, eb: float, r0: float, d: float) -> list[float]:
@@ -60,9 +58,7 @@ def test_tilt_moves_an_absolute_margin(nc: int, nb: int, ec: int, eb: int, d: fl
     np.testing.assert_allclose(moved, increments(nc, nb, ec, eb, 1.0, d)[0], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("r0", "d", "p_b"), [(1.0, 0.0, 0.3), (1.1, 0.0, 0.05), (1.0, 0.02, 0.1), (0.7, 0.0, 0.9)]
-)
+@pytest.mark.parametrize(("r0", "d", "p_b"), [(1.0, 0.0, 0.3), (1.1, 0.0, 0.05), (1.0, 0.02, 0.1), (0.7, 0.0, 0.9)])
 def test_expectation_is_at_most_one_on_the_border(r0: float, d: float, p_b: float) -> None:
     """Exactly, by summing over both binomials."""
     nc, nb = 12, 30

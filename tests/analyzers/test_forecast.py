@@ -39,9 +39,7 @@ def test_safety_forecast_is_near_the_median_of_runs() -> None:
         while np.logaddexp.reduce(total) - math.log(8) < math.log(20):
             total = (
                 total
-                + increments(rows, rows, float(rng.binomial(rows, p)), float(rng.binomial(rows, p)), 1.0, d)[
-                    0, BELOW
-                ]
+                + increments(rows, rows, float(rng.binomial(rows, p)), float(rng.binomial(rows, p)), 1.0, d)[0, BELOW]
             )
             windows += 1
         took.append(windows * 2 * rows)

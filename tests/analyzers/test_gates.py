@@ -69,9 +69,7 @@ def identical(rng: np.random.Generator, rows: int, share: float) -> SparseCounts
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0.0, 0.0), (0.1, 0.0, 0.05), (0.4, 1.0, 1.0)])
-def test_identical_rows_are_found_by_the_sample_and_only_where_they_are(
-    share: float, low: float, high: float
-) -> None:
+def test_identical_rows_are_found_by_the_sample_and_only_where_they_are(share: float, low: float, high: float) -> None:
     """500 rows a window for 60 windows, looked at each time."""
     fired = 0
     for seed in range(60):

@@ -180,9 +180,7 @@ def test_no_data_rolls_back_only_where_the_spec_says_so_and_not_at_once() -> Non
 def test_silence_never_promotes() -> None:
     experiment = spec(steps=TWO_STEPS)
     trial = trial_of(experiment, 24, step=1)
-    answer = at(
-        trial, experiment, step=1, weight_applied_us=MINUTE, event_time_us=24 * 5_000_000 + 30_000_000
-    )
+    answer = at(trial, experiment, step=1, weight_applied_us=MINUTE, event_time_us=24 * 5_000_000 + 30_000_000)
     assert verdict(answer) == ("HOLD", "NO_DATA")
     assert answer.reason == "no request of canary for 30 s"
 

@@ -26,9 +26,7 @@ def test_evidence_is_the_formula(x: int, n: int, rho: float) -> None:
     assert log_evidence(x, n, rho) == pytest.approx(expected, rel=1e-9, abs=1e-7)
 
 
-def run(
-    true_share: float, share: float, windows: int, seed: int = 0, steps: int = 1, rows: int = 1000
-) -> str | None:
+def run(true_share: float, share: float, windows: int, seed: int = 0, steps: int = 1, rows: int = 1000) -> str | None:
     rng = np.random.default_rng(seed)
     ratio = SampleRatio(units=False, steps=steps)
     for i in range(windows):

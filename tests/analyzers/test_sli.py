@@ -78,9 +78,7 @@ def test_mixed_sampling_rates_score_by_weight() -> None:
             weight_max=10 * ONE,
         )
     ) == (10, 2)
-    mixed = ArmWindow(
-        rows=10, errors=2, weight=40 * ONE, error_weight=11 * ONE, weight_min=ONE, weight_max=10 * ONE
-    )
+    mixed = ArmWindow(rows=10, errors=2, weight=40 * ONE, error_weight=11 * ONE, weight_min=ONE, weight_max=10 * ONE)
     assert scored(mixed) == (4, 1.1)
 
 

@@ -92,9 +92,7 @@ def finite(value: object) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(anything, st.sampled_from(["request", "user"]), st.booleans())
-def test_whatever_comes_there_is_an_answer_without_nan(
-    windows: list[Drawn], unit: str, absolute: bool
-) -> None:
+def test_whatever_comes_there_is_an_answer_without_nan(windows: list[Drawn], unit: str, absolute: bool) -> None:
     steps = ("{weight: 10%, duration: 20s}", "{weight: 50%, duration: 20s}")
     odd = (
         "{name: errors, type: error_ratio, max_increase: 20%}",

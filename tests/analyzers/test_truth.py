@@ -63,9 +63,7 @@ def all_slis(windows: Iterable[PairWindow], *texts: str, randomization: str = "r
         if outcome.harm == NEVER and mean >= math.log(1 / ALPHA):
             outcome = replace(outcome, harm=i)
         lacking = [
-            reading
-            for reading in read
-            if reading.log_safety is not None and reading.log_safety < math.log(1 / BETA)
+            reading for reading in read if reading.log_safety is not None and reading.log_safety < math.log(1 / BETA)
         ]
         if outcome.safety == NEVER and not lacking:
             outcome = replace(outcome, safety=i)
@@ -84,9 +82,7 @@ def ever_safety(outcomes: list[Outcome]) -> int:
     return sum(outcome.safety < NEVER for outcome in outcomes)
 
 
-def sticky(
-    seed: int, per_user: int, ratio: float = 1.0, users: int = 4000, windows: int = 60
-) -> Iterable[PairWindow]:
+def sticky(seed: int, per_user: int, ratio: float = 1.0, users: int = 4000, windows: int = 60) -> Iterable[PairWindow]:
     """Users keep their arm; one in some is unlucky and fails about `per_user` times. Arms are otherwise
     equal."""
     rng = np.random.default_rng(seed)
@@ -137,9 +133,7 @@ def test_a_doubled_error_rate_is_found() -> None:
     zero = "{name: e, type: error_ratio, max_increase: 0.1pp}"
     found = [errors_alone(Traffic(base=0.01, ratio=2.0).windows(seed), zero) for seed in range(25)]
     assert ever_harm(found) == 25
-    assert (
-        np.median([outcome.harm for outcome in found]) < 80
-    )  # 4 000 candidate requests at 10 %, after the first step
+    assert np.median([outcome.harm for outcome in found]) < 80  # 4 000 candidate requests at 10 %, after the first step
 
 
 def test_harm_in_mid_flight_is_found_from_its_start_point_on() -> None:
@@ -200,8 +194,7 @@ def test_a_release_just_beyond_its_latency_tolerance(kind: str, sigma: float) ->
     runs = 400
     traffic = Traffic(latencies=True, rows=1000, slower=1.1, sigma=sigma)
     outcomes = [
-        all_slis(traffic.windows(seed), f"{{name: l, type: {kind}, max_increase: 10%}}")
-        for seed in range(runs)
+        all_slis(traffic.windows(seed), f"{{name: l, type: {kind}, max_increase: 10%}}") for seed in range(runs)
     ]
     at_most(ever_harm(outcomes), runs, ALPHA)
     at_most(ever_safety(outcomes), runs, BETA)

@@ -13,9 +13,7 @@ BEGIN = 1_767_225_600 * SECOND
 WINDOW = 5 * SECOND
 
 
-def window(
-    variant: str, index: int, errors: int, rows: int = 1000, revision: int = 1, late: int = 0
-) -> WindowSummary:
+def window(variant: str, index: int, errors: int, rows: int = 1000, revision: int = 1, late: int = 0) -> WindowSummary:
     start = BEGIN + index * WINDOW
     version = load("errors").spec.variants[variant].version
     return WindowSummary(
@@ -51,9 +49,7 @@ def decision(weights: dict[str, float], outcome: Outcome = "DONE") -> Decision:
 
 
 def scene() -> Scene:
-    made = Scene(
-        load("errors").spec, "errors: a bad release", "http://127.0.0.1:7070", 4.0, BEGIN, BEGIN + 31 * SECOND
-    )
+    made = Scene(load("errors").spec, "errors: a bad release", "http://127.0.0.1:7070", 4.0, BEGIN, BEGIN + 31 * SECOND)
     made.take(decision({"control": 0.9, "canary": 0.1}))
     for index in range(4):
         made.take(window("control", index, 5))

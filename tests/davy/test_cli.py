@@ -10,9 +10,7 @@ import pytest
 
 from davy.cli import app
 
-COMMANDS = sorted(
-    command.name or command.callback.__name__ for command in app.registered_commands if command.callback
-)
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
 HEAVY = (
     "pyarrow",
     "polars",

@@ -94,9 +94,7 @@ def test_the_path_shows_where_the_rollout_is(action: Action, step: int, path: st
     assert path in drawn(made, 120)
 
 
-@pytest.mark.parametrize(
-    ("evidence", "part"), [(0.0, 0.0), (1.0, 0.0), (20.0, 0.5), (400.0, 1.0), (1e300, 1.0)]
-)
+@pytest.mark.parametrize(("evidence", "part"), [(0.0, 0.0), (1.0, 0.0), (20.0, 0.5), (400.0, 1.0), (1e300, 1.0)])
 def test_progress_is_that_of_the_logarithm(evidence: float, part: float) -> None:
     assert progress(evidence, 400.0) == pytest.approx(part)
 

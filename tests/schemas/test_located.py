@@ -128,9 +128,7 @@ def test_dotted_begins_with_an_index_too() -> None:
 
 plain = st.recursive(
     st.none() | st.text("abc :#-'\"{}[],&*!|>%@\n\u00e4", max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4),
     max_leaves=12,
 )
 

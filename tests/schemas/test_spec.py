@@ -237,9 +237,7 @@ def test_bad_input_has_its_place_and_what_would_be_right(old: str, new: str, exp
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     text = (
-        REQUIRED.replace("checkout-2.4.0", "a b")
-        .replace("10%", "1000%")
-        .replace("  control: {version: 2.3.1}\n", "")
+        REQUIRED.replace("checkout-2.4.0", "a b").replace("10%", "1000%").replace("  control: {version: 2.3.1}\n", "")
     )
     assert [finding.split(": ")[0] for finding in findings(text)] == [
         "x.yaml:1:5",
@@ -253,17 +251,13 @@ def test_json_schema_accepts_the_example_s_fields_and_no_others() -> None:
     json.dumps(schema)
     assert set(schema["required"]) == {"id", "service", "environment", "variants", "slis", "steps"}
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) >= {
-        line.split(":")[0] for line in CONTRACT.splitlines() if line[0].isalpha()
-    }
+    assert set(schema["properties"]) >= {line.split(":")[0] for line in CONTRACT.splitlines() if line[0].isalpha()}
     assert schema["$defs"]["Policy"]["properties"]["max_duration"]["default"] == "24h"
     assert "error_ratio" in schema["$defs"]["SliSpec"]["properties"]["type"]["enum"]
     assert "line" not in schema["$defs"]["SliSpec"]["properties"]
 
 
-lines = st.lists(
-    st.sampled_from([*CONTRACT.splitlines(), "  - {}", "steps: []", "x: 1", "variants: {}"]), max_size=30
-)
+lines = st.lists(st.sampled_from([*CONTRACT.splitlines(), "  - {}", "steps: []", "x: 1", "variants: {}"]), max_size=30)
 
 
 @settings(deadline=None)

@@ -125,7 +125,9 @@ def test_cells_equal_a_count_row_by_row(seed: int) -> None:
     oracle = {key: +count for key, count in expected(rows, arrivals).items()}
     assert {key: +count for key, count in cells.items()} == oracle
     assert [r.row for r in rejected] == [i for i, row in enumerate(rows) if fate(row, arrivals[i]) == "quarantined"]
-    counted = [row["timestamp"] for row, arrival in zip(rows, arrivals, strict=True) if fate(row, int(arrival)) == "rows"]
+    counted = [
+        row["timestamp"] for row, arrival in zip(rows, arrivals, strict=True) if fate(row, int(arrival)) == "rows"
+    ]
     assert block.max_event_time == max(counted)
     routed = Counter(delta_partition(row["service"], row["environment"], 3) for row in rows)
     assert block.rows_d == [routed[d] for d in range(3)]

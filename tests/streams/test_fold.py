@@ -119,9 +119,7 @@ class AddsUp(Fold):
 
     def progress(self, delta: Progress):  # noqa: ANN201
         block = self._source(("topic", delta.partition), delta.block).blocks.get(delta.block)
-        return super().progress(
-            Progress(**{**delta.to_avro(), "rows_d": block.rows if block else 0})
-        )
+        return super().progress(Progress(**{**delta.to_avro(), "rows_d": block.rows if block else 0}))
 
 
 class NoVersionCheck(Fold):

@@ -41,9 +41,7 @@ def test_any_cutting_gives_the_same_events(cuts: list[int], seed: int) -> None:
 
 
 def test_same_seed_same_events_another_seed_others() -> None:
-    first, again, other = (
-        Simulator(load("healthy"), seed).events(BEGIN, BEGIN + SECOND, TENTH) for seed in (7, 7, 8)
-    )
+    first, again, other = (Simulator(load("healthy"), seed).events(BEGIN, BEGIN + SECOND, TENTH) for seed in (7, 7, 8))
     assert first.equals(again)
     assert not first.equals(other)
 

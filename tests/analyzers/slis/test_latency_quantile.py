@@ -60,9 +60,7 @@ def test_an_absolute_margin_is_that_many_microseconds() -> None:
     rng = np.random.default_rng(5)
     for i in range(40):
         c, b = rng.lognormal(11, 0.5, 500) + 20_000, rng.lognormal(11, 0.5, 500)
-        state = SLI.step(
-            state, pair(i, arm(500, measures={"duration_us": c}), arm(500, measures={"duration_us": b}))
-        )
+        state = SLI.step(state, pair(i, arm(500, measures={"duration_us": c}), arm(500, measures={"duration_us": b})))
     reading = SLI.read(state)
     assert reading.log_harm < math.log(20)
     assert (reading.log_safety or 0) < math.log(20)
@@ -84,9 +82,7 @@ def test_small_windows_wait_until_five_slow_requests_are_promised() -> None:
 
 def test_what_waits_is_dropped_when_the_share_changes() -> None:
     values = {"duration_us": np.full(100, 1e4)}
-    state = SLI.step(
-        SLI.start(sli(P99), PLAN), pair(0, arm(100, measures=values), arm(100, measures=values), 0.5)
-    )
+    state = SLI.step(SLI.start(sli(P99), PLAN), pair(0, arm(100, measures=values), arm(100, measures=values), 0.5))
     state = SLI.step(state, pair(1, arm(100, measures=values), arm(100, measures=values), 0.6))
     assert state.waiting is not None
     assert state.waiting.candidate.rows == 100

@@ -31,9 +31,7 @@ def test_what_was_inserted_survives_a_kill_and_is_not_doubled(tmp_path: Path) ->
     with EmbeddedStore(folder) as store:
         store.migrate([])
         assert store.query("SELECT count(), sum(rows) FROM windows").rows == [[20, 200]]
-        store.insert(
-            "windows", [row for i in range(20) for row in of_window(records.window(i).encode())["windows"]]
-        )
+        store.insert("windows", [row for i in range(20) for row in of_window(records.window(i).encode())["windows"]])
         assert store.query("SELECT count(), sum(rows) FROM windows").rows == [[20, 200]]
 
 

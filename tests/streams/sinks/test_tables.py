@@ -46,6 +46,4 @@ def test_a_key_keeps_to_one_partition_and_to_columns_that_are_there(table: objec
 
 def test_an_old_server_is_asked_for_nothing_that_it_lacks() -> None:
     text = " ".join(ddl(OLD, ["cpu_us"]))
-    assert not [
-        word for word in ("DateTime64", "LowCardinality", "CODEC", "TTL", "Map(", "SETTINGS") if word in text
-    ]
+    assert not [word for word in ("DateTime64", "LowCardinality", "CODEC", "TTL", "Map(", "SETTINGS") if word in text]

@@ -36,9 +36,7 @@ def one(table: pa.Table) -> pa.RecordBatch:
 
 
 def with_measures(batch: pa.RecordBatch) -> pa.RecordBatch:
-    measures = pa.array(
-        [[("queue", 1.5)]] + [None] * (batch.num_rows - 1), EVENT_SCHEMA.field("measures").type
-    )
+    measures = pa.array([[("queue", 1.5)]] + [None] * (batch.num_rows - 1), EVENT_SCHEMA.field("measures").type)
     return batch.set_column(batch.schema.get_field_index("measures"), "measures", measures)
 
 
@@ -164,9 +162,7 @@ def test_times_of_any_kind_are_the_same_instant(tmp_path: Path, times: pa.Array)
 def test_columns_that_are_missing_or_of_another_kind_are_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     pq.write_table(pa.Table.from_pylist([{"timestamp": 1}]), path)
-    with pytest.raises(
-        UserError, match="it has no column service, environment, version, status, duration_us"
-    ):
+    with pytest.raises(UserError, match="it has no column service, environment, version, status, duration_us"):
         read(path)
     pq.write_table(pa.Table.from_pylist([EVENT | {"status": "fine"}]), path)
     with pytest.raises(UserError, match="column status is string"):
@@ -216,9 +212,7 @@ HIT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "extra", [[], [{"name": "trace", "type": "bytes", "default": ""}]], ids=["plain", "bytes"]
-)
+@pytest.mark.parametrize("extra", [[], [{"name": "trace", "type": "bytes", "default": ""}]], ids=["plain", "bytes"])
 def test_a_foreign_schema_is_read_by_names(tmp_path: Path, extra: list[dict[str, object]]) -> None:
     path = tmp_path / "hits.avro"
     schema = FOREIGN | {"fields": [*FOREIGN["fields"], *extra]}

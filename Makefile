@@ -1,0 +1,45 @@
+# What people run. Everything needed is set up on first use: Python 3.11 and make suffice.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null)
+NPROC := 2
+
+.PHONY: setup demo test test-full lint bench lock clean
+
+setup: .venv/ready
+
+demo: .venv/ready
+	$(BIN)/davy demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n $(NPROC) --dist loadgroup
+
+test-full: .venv/ready
+	$(BIN)/python -m pytest -n $(NPROC) --dist loadgroup --full
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	$(BIN)/python -m bench
+
+.venv/ready: requirements.lock pyproject.toml
+ifdef UV
+	uv venv --quiet --allow-existing --python '>=3.11' .venv
+	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+else
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+endif
+	@touch $@
+
+lock:
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .davy
