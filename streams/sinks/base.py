@@ -38,7 +38,7 @@ class QueryError(UserError):
     """The SQL is wrong, not allowed, or wants too much."""
 
 
-class StoreUnavailable(InfrastructureError):  # noqa: N818  # a state, told as a sentence
+class StoreUnavailable(InfrastructureError):  # a state, told as a sentence
     """The store cannot be reached, or another process has it."""
 
 
@@ -96,7 +96,7 @@ def checked(sql: str) -> str:
     reads."""
     if len(sql.encode()) > SQL_BYTES_MAX:
         raise QueryError(f"the statement is longer than {SQL_BYTES_MAX // 1024} KiB")
-    code = _NO_CODE.sub(lambda match: " " * len(match[0]), sql).rstrip()
+    code = _NO_CODE.sub(lambda match: (" " if match[0][0] in "-/" else "'") * len(match[0]), sql).rstrip()
     while code.endswith(";"):
         code = code[:-1].rstrip()
     words = re.findall(r"[A-Za-z_]+|;", code)

@@ -41,8 +41,8 @@ def window(
     """The window `index` of one variant."""
     start = BEGIN_US + index * WINDOW_US
     return WindowSummary(
-        EXPERIMENT.id, "checkout", "production", "2.4.0", variant, start, start + WINDOW_US, rows, 1, 1500.5, 1000.0,
-        2000.0, 3000.0, 4000.0, None, float(rows), 0, 0, measures, revision,
+        EXPERIMENT.id, "checkout", "production", "2.4.0", variant, start, start + WINDOW_US, rows, 1, 1500.5,
+        1000.0, 2000.0, 3000.0, 4000.0, None, float(rows), 0, 0, measures, revision,
     )  # fmt: skip
 
 
@@ -94,8 +94,9 @@ def verdict(
         "OPEN",
     )
     return Verdict(
-        str(uuid.UUID(int=sequence + 1)), EXPERIMENT.id, variant, "checkout", "production", epoch, sequence, issued,
-        issued - 1, issued + expires_us, "rollout", action, conclusion, 0, 0.1, "errors rose from 0.5 % to 2.31 %",
+        str(uuid.UUID(int=sequence + 1)), EXPERIMENT.id, variant, "checkout", "production", epoch, sequence,
+        issued, issued - 1, issued + expires_us, "rollout", action, conclusion, 0, 0.1,
+        "errors rose from 0.5 % to 2.31 %",
         (errors, traffic), {"errors": Needed(3000, 40.0)}, {"davy.events/0": 5, "davy.control": 2},
         f"{EXPERIMENT.digest[:32]}-layout", "davy 0",
     )  # fmt: skip
@@ -104,8 +105,8 @@ def verdict(
 def decision(sequence: int = 0) -> Decision:
     """A record of the ledger."""
     return Decision(
-        str(uuid.UUID(int=1000 + sequence)), EXPERIMENT.id, "checkout", "production", sequence, BEGIN_US + sequence,
-        "shift", "DONE", "davy", "the step's weight", None, "canary", 1, "steady", "steady", 0,
+        str(uuid.UUID(int=1000 + sequence)), EXPERIMENT.id, "checkout", "production", sequence,
+        BEGIN_US + sequence, "shift", "DONE", "davy", "the step's weight", None, "canary", 1, "steady", "steady", 0,
         {"control": 0.9, "canary": 0.1}, {"target": "flagd"}, None, "davy 0",
     )  # fmt: skip
 

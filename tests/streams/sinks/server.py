@@ -1,4 +1,4 @@
-"""A real ClickHouse server for tests: Debian's, on free ports, in a folder of its own, gone when the tests are."""
+"""A real ClickHouse server for tests: Debian's, on free ports, in a folder of its own."""
 
 from __future__ import annotations
 

@@ -67,7 +67,6 @@ def test_a_later_revision_replaces_whatever_the_order(store: Store) -> None:
 def test_any_duplication_and_order_of_a_log_shows_the_newest(
     store: Store, log: list[tuple[int, str | None, int]]
 ) -> None:
-    store.migrate([])  # what earlier examples wrote stays: it has lower or equal revisions of an older epoch
     base = store.query("SELECT max(revision) FROM windows").rows[0][0] or 0
     expected: dict[tuple[int, str | None], int] = {}
     for index, variant, revision in log:
@@ -168,7 +167,7 @@ def test_bad_sql_is_one_short_sentence(store: Store, sql: str, says: str) -> Non
 
 def test_a_result_has_a_limit(store: Store) -> None:
     with pytest.raises(QueryError):
-        store.query(f"SELECT arrayJoin(range({QUERY_ROWS_MAX + 1}))")
+        store.query(f"SELECT number FROM system.numbers LIMIT {QUERY_ROWS_MAX + 70_000}")
 
 
 @pytest.mark.parametrize(
