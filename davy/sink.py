@@ -76,7 +76,7 @@ class SinkLoop:
                     log.warning("the store refuses rows; trying again", error=str(error), pause_s=pause_s)
                     self._wait(stop, pause_s)
                     pause_s = min(2 * pause_s, RETRY_MAX_S)
-            self.flush()
+            self._flush_last()
         finally:
             self._consumer.close()
 
@@ -135,6 +135,12 @@ class SinkLoop:
         self._next.clear()
         self._held = 0
         self._flushed_at = time.monotonic()
+
+    def _flush_last(self) -> None:
+        try:
+            self.flush()
+        except StoreUnavailable as error:  # not committed: the next start reads the records again
+            log.warning("stopped with rows unwritten", error=str(error))
 
     def _wait(self, stop: threading.Event, pause_s: float) -> None:
         """Stay in the group without reading on."""

@@ -13,8 +13,8 @@ from analyzers import trial as trials
 from analyzers.arm import EMPTY, ArmWindow, PairWindow
 from analyzers.judgement import Judgement, Situation, judge
 from analyzers.trial import Trial
+from schemas.control import WeightApplied
 from schemas.spec import ExperimentSpec
-from schemas.verdict import FINAL
 from streams.traffic import Traffic, share
 from streams.windows import Group, Label, Windows
 
@@ -63,6 +63,13 @@ class Experiment:
         """Whether anything is still to be decided."""
         return not self.closed and len(self.finished) < len(self.spec.candidates)
 
+    def applied(self, time_us: int, body: WeightApplied) -> None:
+        """Traffic was shifted; a candidate that now gets all of it is promoted. Until then PROMOTE is said again."""
+        self.traffic = self.traffic.applied(time_us, body)
+        for name in self.spec.candidates:
+            if body.weights.get(name, 0.0) >= 1.0:
+                self.finished.setdefault(name, "PROMOTE")
+
     def command(self, command: str) -> None:
         """A person's command as far as judgement goes; the rollout carries it out."""
         if command == "pause":
@@ -93,7 +100,7 @@ class Experiment:
                 self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, end))
                 said[name] = self._judged(name, self.trials[name], end, hold_reason)
                 action = said[name].judgement.action
-                if action in FINAL or self._over(end):
+                if action == "ROLLBACK" or self._over(end):
                     self.finished[name] = action
             self.next_window = end
             if (end - (self.first_window or 0)) // length % CHECKPOINT_WINDOWS == 0:

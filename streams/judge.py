@@ -178,7 +178,7 @@ class Judge:
                 experiment.traffic = experiment.traffic.intent(control.time, intent)
                 return set()
             case WeightApplied() as applied:
-                experiment.traffic = experiment.traffic.applied(control.time, applied)
+                experiment.applied(control.time, applied)
             case Command(command=command):
                 experiment.command(command)
             case Annotation():

@@ -78,7 +78,7 @@ def ledger_shifts(spec: ExperimentSpec, decisions: Sequence[Decision]) -> list[C
 
 
 def _shift(experiment_id: str, time_us: int, step: int, weights: Mapping[str, float]) -> Control:
-    return Control(experiment_id, time_us, "replay", "on schedule", WeightApplied(f"step-{step}", step, weights))
+    return Control(experiment_id, time_us, "replay", "on schedule", WeightApplied(f"{time_us}-{step}", step, weights))
 
 
 def replay(
@@ -97,10 +97,14 @@ def replay(
     place = len(specs)
     for end in log.window_ends():
         while place < len(controls) and controls[place].time < end:
-            yield from judge.step(ControlCopy(place, controls[place].encode()))
+            yield from judge.step(ControlCopy(judge.control_offset + 1, controls[place].encode()))
             place += 1
         for delta in log.until(end):
-            yield from judge.step(delta)
+            for output in judge.step(delta):
+                yield output
+                if isinstance(output, Verdict) and output.action == "PROMOTE":
+                    everything = _shift(output.experiment_id, output.issued_at, output.step, {output.variant: 1.0})
+                    yield from judge.step(ControlCopy(judge.control_offset + 1, everything.encode()))
         if not any(experiment.live for experiment in judge.experiments.values()):
             return
 

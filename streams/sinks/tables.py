@@ -99,6 +99,11 @@ def _values(value: object) -> list[Any]:
     return list(cast("Mapping[str, Any]", value).values())
 
 
+def _seconds(us: int) -> int:
+    """What fits a DateTime: 1970 to 2106."""
+    return max(0, min(us // 1_000_000, 2**32 - 1))
+
+
 def _arrays(kind: str) -> tuple[Part, ...]:
     return (Part("Array(String)", ".key", _keys), Part(f"Array({kind})", ".value", _values))
 
@@ -123,7 +128,7 @@ OLD = Dialect(
     kinds={
         **_COMMON, "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
         "bool": (Part("UInt8", value=int),),
-        "time": (Part("DateTime('UTC')", value=lambda us: us // 1_000_000), Part("Int64", "_us")),
+        "time": (Part("DateTime('UTC')", value=_seconds), Part("Int64", "_us")),
         "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
     },
     replace_view="VIEW", drop_view=True, nullable_key="",

@@ -1,0 +1,174 @@
+"""What the console knows: a bounded view of Davy's topics, put together from their records. Pure.
+
+Records come in any order, repeatedly, and from several judges: a verdict that is known is passed over, one of a lower
+epoch than the highest seen is refused, and whatever is kept has a limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from davy.web.shelf import Shelf
+from schemas.control import Annotation, Control, SpecApplied, WeightApplied
+from schemas.decision import Decision
+from schemas.errors import DavyError
+from schemas.probe import ProbeResult
+from schemas.spec import ExperimentSpec, load_specs
+from schemas.verdict import Verdict
+from schemas.window import WindowSummary
+
+EXPERIMENTS_MAX = 500
+"""The one that was applied longest ago is forgotten first."""
+WINDOWS_EACH, WINDOWS_TOTAL = 2_000, 100_000
+"""Windows kept of one experiment, and of all."""
+VERDICTS_EACH, VERDICTS_TOTAL = 300, 20_000
+DECISIONS_EACH, DECISIONS_TOTAL = 500, 20_000
+ANNOTATIONS_MAX = 500
+PROBES_MAX = 1_000
+LABEL_MAX = 256
+"""Longer names of versions and variants are not ours: their windows are passed over."""
+
+Record = Verdict | WindowSummary | Decision | ProbeResult | Control
+WORST_FIRST = ("ROLLBACK", "HOLD", "CONTINUE", "ADVANCE", "PROMOTE")
+
+
+@dataclass(slots=True)
+class Experiment:
+    """One experiment: the spec in force and its candidates' latest verdicts."""
+
+    spec: ExperimentSpec
+    applied_us: int
+    actor: str
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    step: int | None = None
+    rollout: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+    """By candidate: the latest of the rollout; a final one stays."""
+    watch: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+
+    def current(self) -> dict[str, Verdict]:
+        """By candidate, in the spec's order, what holds now: the rollout's, or a rollback that came after it."""
+        shown: dict[str, Verdict] = {}
+        for name in self.spec.candidates:
+            later = self.watch.get(name)
+            verdict = later if later and later.action == "ROLLBACK" else self.rollout.get(name)
+            if verdict is not None:
+                shown[name] = verdict
+        return shown
+
+
+class State:
+    """Everything by experiment id; `take` puts a record in."""
+
+    def __init__(self) -> None:
+        self.experiments: dict[str, Experiment] = {}
+        self.windows: Shelf[str, tuple[int, str, str], WindowSummary] = Shelf(WINDOWS_EACH, WINDOWS_TOTAL)
+        self.verdicts: Shelf[str, tuple[int, int, str], Verdict] = Shelf(VERDICTS_EACH, VERDICTS_TOTAL)
+        self.decisions: Shelf[str, tuple[int, int, str, str], Decision] = Shelf(DECISIONS_EACH, DECISIONS_TOTAL)
+        self.probes: dict[tuple[str, str], ProbeResult] = {}
+        self.annotations: deque[Control] = deque(maxlen=ANNOTATIONS_MAX)
+        self.refused = 0
+        """Verdicts of superseded judges."""
+        self._epochs: dict[str, int] = {}
+
+    def take(self, record: Record) -> bool:
+        """Whether it was news."""
+        match record:
+            case Verdict():
+                return self._verdict(record)
+            case WindowSummary():
+                return self._window(record)
+            case Decision():
+                key = (record.time, record.sequence, record.decision_id, record.outcome)
+                news = self.decisions.get(record.experiment_id, key) is None
+                self.decisions.put(record.experiment_id, key, record)
+                return news
+            case ProbeResult():
+                return self._probe(record)
+            case Control():
+                return self._control(record)
+
+    def _verdict(self, verdict: Verdict) -> bool:
+        key = (verdict.event_time, verdict.sequence, verdict.verdict_id)
+        if self.verdicts.get(verdict.experiment_id, key) is not None:
+            return False
+        epoch = self._epochs.get(verdict.experiment_id, 0)
+        if verdict.epoch < epoch:
+            self.refused += 1
+            return False
+        experiment = self.experiments.get(verdict.experiment_id)
+        if experiment is None or not verdict.config_digest.startswith(experiment.spec.digest[:32]):
+            return False  # of a spec that is not in force (any more)
+        self._epochs[verdict.experiment_id] = verdict.epoch
+        self.verdicts.put(verdict.experiment_id, key, verdict)
+        latest = experiment.watch if verdict.phase == "watch" else experiment.rollout
+        held = latest.get(verdict.variant)
+        if held is None or (held.epoch, held.sequence) < (verdict.epoch, verdict.sequence):
+            latest[verdict.variant] = verdict
+        return True
+
+    def _window(self, window: WindowSummary) -> bool:
+        if window.experiment_id is None or max(len(window.version), len(window.variant or "")) > LABEL_MAX:
+            return False
+        key = (window.start, window.version, window.variant or "")
+        held = self.windows.get(window.experiment_id, key)
+        if held is not None and held.revision >= window.revision:
+            return False
+        self.windows.put(window.experiment_id, key, window)
+        return True
+
+    def _probe(self, probe: ProbeResult) -> bool:
+        key = (probe.target, probe.kind)
+        held = self.probes.get(key)
+        if (held is not None and held.time >= probe.time) or (held is None and len(self.probes) >= PROBES_MAX):
+            return False
+        self.probes[key] = probe
+        return True
+
+    def _control(self, control: Control) -> bool:
+        experiment = self.experiments.get(control.experiment_id)
+        match control.body:
+            case SpecApplied() as body:
+                return self._applied(control, body)
+            case WeightApplied() as body if experiment is not None:
+                experiment.weights, experiment.step = dict(body.weights), body.step
+                return True
+            case Annotation():
+                self.annotations.append(control)
+                return True
+            case _:
+                return False
+
+    def _applied(self, control: Control, body: SpecApplied) -> bool:
+        held = self.experiments.get(control.experiment_id)
+        if held is not None and held.spec.digest == body.digest:
+            return False
+        try:
+            spec = load_specs(body.document + "\n", path=body.path)[0]
+        except (DavyError, IndexError):
+            return False  # of another version of Davy; the judge refuses it too
+        self.experiments.pop(control.experiment_id, None)
+        self.experiments[control.experiment_id] = Experiment(spec, control.time, control.actor)
+        if len(self.experiments) > EXPERIMENTS_MAX:
+            oldest = next(iter(self.experiments))
+            del self.experiments[oldest]
+            for shelf in (self.windows, self.verdicts, self.decisions):
+                shelf.drop(oldest)
+            self._epochs.pop(oldest, None)
+        return True
+
+    def active(self) -> Iterator[Verdict]:
+        """The latest verdicts of rollouts that are not over."""
+        for experiment in self.experiments.values():
+            yield from (verdict for verdict in experiment.rollout.values() if not verdict.final)
+
+
+def worst(verdicts: Mapping[str, Verdict], now_us: int) -> Verdict | None:
+    """The verdict that stands most against going on; an expired one counts as HOLD."""
+    return min(verdicts.values(), key=lambda verdict: WORST_FIRST.index(action_at(verdict, now_us)), default=None)
+
+
+def action_at(verdict: Verdict, now_us: int) -> str:
+    """What a deployer may do on it: nothing once it has expired."""
+    return verdict.action if now_us < verdict.expires_at else "HOLD"
