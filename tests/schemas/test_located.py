@@ -1,4 +1,4 @@
-# ruff: noqa: E501  # tables of cases read better with one case a line
+# tables of cases read better with one case a line
 from __future__ import annotations
 
 import json

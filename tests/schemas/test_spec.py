@@ -130,8 +130,8 @@ def test_a_spec_on_one_line_comes_back_too() -> None:
 
 def test_the_digest_sees_content_only() -> None:
     digest = one(CONTRACT).digest
-    shuffled = "\n".join(f"{line}  # why" for line in reversed(CONTRACT.split("slis:")[0].splitlines()[:7]))
-    rest = "variants:" + CONTRACT.split("variants:")[1]
+    shuffled = "\n".join(f"{line}  # why" for line in reversed(CONTRACT.split("slis:", 1)[0].splitlines()[:7]))
+    rest = "variants:" + CONTRACT.split("variants:", 1)[1]
     same = f"{shuffled}\n{rest}".replace("50%", "'0.5'").replace("24h", "1440m").replace("0.99,", "99%,")
     assert one(same).digest == digest
     assert one(CONTRACT.replace("0.01", "0.02")).digest != digest
