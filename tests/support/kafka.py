@@ -1,0 +1,114 @@
+"""A real Apache Kafka from its Maven Central jars, one broker and controller in one process (KRaft)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from streams.embedded import die_with_parent, free_port
+from tests.support.system import CACHE, locked, program, until
+
+VERSION = "4.3.1"
+START_S = 90.0
+STOP_S = 20.0
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>davy.tests</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
+<version>{VERSION}</version></dependency></dependencies></project>
+"""
+
+
+def jars() -> Path:
+    """Folder of Kafka's jars, fetched once."""
+    folder = CACHE / f"kafka-{VERSION}"
+    maven = program("mvn", "maven")
+    with locked("kafka-jars"):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            (folder / "pom.xml").write_text(POM)
+            command = [maven, "-q", "-B", "-f", str(folder / "pom.xml"), "dependency:copy-dependencies"]
+            done = subprocess.run([*command, f"-DoutputDirectory={folder}"], capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.fail(f"Kafka's jars could not be fetched from Maven Central:\n{done.stdout[-2000:]}", pytrace=False)
+            (folder / "complete").touch()
+    return folder
+
+
+class KafkaBroker:
+    """`bootstrap` is its address; data stay in `folder` over `kill` and `start`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, controller = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.log = folder / "broker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._java = program("java", "openjdk-17-jre-headless")
+        self._properties = folder / "server.properties"
+        self._properties.write_text(
+            "process.roles=broker,controller\nnode.id=1\n"
+            f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n"
+            f"listeners=PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}\n"
+            f"advertised.listeners=PLAINTEXT://{self.bootstrap}\ncontroller.listener.names=CONTROLLER\n"
+            f"log.dirs={folder / 'data'}\nnum.partitions=1\nauto.create.topics.enable=false\n"
+            "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n"
+            "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
+            "group.initial.rebalance.delay.ms=0\nlog.cleaner.enable=true\n"
+        )
+        self._run("kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(self._properties))
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        with self.log.open("ab") as log:
+            command = self._command("kafka.Kafka", str(self._properties))
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+        def answers() -> bool:
+            if self._process is not None and self._process.poll() is not None:
+                pytest.fail(f"Kafka ended: {self.log.read_text()[-2000:]}", pytrace=False)
+            try:
+                return bool(client.list_topics(timeout=1).brokers)
+            except KafkaException:
+                return False
+
+        until(answers, START_S, f"Kafka answered; {self.log} says why")
+
+    def kill(self) -> None:
+        """As kill -9 does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it in order, or else by force."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+            self._process = None
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [self._java, "-Xmx768m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*", *arguments]
+
+    def _run(self, *arguments: str) -> None:
+        done = subprocess.run(self._command(*arguments), capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.fail(f"Kafka's storage could not be formatted: {done.stdout[-500:]}{done.stderr[-500:]}", pytrace=False)
+
+
+def _cluster_id() -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
