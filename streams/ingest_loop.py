@@ -69,11 +69,20 @@ class Sought:
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    places: list[TopicPartition]
+
+
 Item = list[Message] | Assigned | Revoked | Sought
 
 
 class Reader(threading.Thread):
-    """Fetches batches into a bounded queue and carries out seeks and restarts."""
+    """Fetches batches into a bounded queue and carries out seeks, restarts and commits.
+
+    The consumer belongs to this thread alone: the library lets one thread in at a time, and one that fetches all the
+    time starves every other.
+    """
 
     def __init__(self, config: Config, layout: Layout) -> None:
         super().__init__(name="reader", daemon=True)
@@ -85,18 +94,25 @@ class Reader(threading.Thread):
                "isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20},
         )  # fmt: skip
         self.items: queue.Queue[Item] = queue.Queue(BATCHES_AHEAD_MAX)
-        self.requests: queue.SimpleQueue[Reread | Restart] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[Reread | Restart | Commit] = queue.SimpleQueue()
+        self.high_watermarks: dict[Source, int] = {}
+        """End of each partition, as far as the broker told."""
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         try:
             self._begin()
+            watched = 0.0
             while not self.stopping.is_set():
                 self._serve_requests()
+                if time.monotonic() - watched >= TICK_S:
+                    watched = time.monotonic()
+                    self._watch()
                 batch = self.consumer.consume(FETCH_MAX, FETCH_WAIT_S)
                 if batch:
                     self._put(batch)
+            self._serve_requests()
         except BaseException as error:  # the loop raises it again
             self.failure = error
         finally:
@@ -152,6 +168,9 @@ class Reader(threading.Thread):
     def _serve_requests(self) -> None:
         while not self.requests.empty():
             request = self.requests.get_nowait()
+            if isinstance(request, Commit):
+                self._commit(request.places)
+                continue
             place = TopicPartition(*request.source, request.offset)
             try:
                 self.consumer.seek(place)
@@ -161,6 +180,20 @@ class Reader(threading.Thread):
             if isinstance(request, Restart):
                 self._put(Assigned(request.source, request.offset, None))
             self._put(Sought(request.source, request.offset))
+
+    def _commit(self, places: list[TopicPartition]) -> None:
+        try:
+            self.consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as error:  # the next one covers it
+            log.warning("commit failed", error=str(error))
+
+    def _watch(self) -> None:
+        for place in self.consumer.assignment():
+            try:
+                _, high = self.consumer.get_watermark_offsets(place, cached=True)
+            except KafkaException:  # not known yet
+                continue
+            self.high_watermarks[place.topic, place.partition] = high
 
 
 class IngestLoop:
@@ -187,8 +220,9 @@ class IngestLoop:
             while not stop.is_set():
                 self.once(FETCH_WAIT_S)
         finally:
-            self.reader.stopping.set()
             self.producer.flush(CLOSE_S)
+            self._commit()
+            self.reader.stopping.set()
             self.reader.join(CLOSE_S)
 
     def once(self, wait_s: float) -> None:
@@ -319,18 +353,12 @@ class IngestLoop:
         moved = {source: offset for source, offset in safe.items() if self.committed.get(source) != offset}
         if moved:
             places = [TopicPartition(*source, offset, self.layout.digest) for source, offset in moved.items()]
-            try:
-                self.reader.consumer.commit(offsets=places, asynchronous=True)
-                self.committed |= moved
-            except KafkaException as error:
-                log.warning("commit failed", error=str(error))
+            self.reader.requests.put(Commit(places))
+            self.committed |= moved
 
     def _measure(self) -> None:
         for (topic, partition), table in self.ingest.tables.items():
-            try:
-                _, high = self.reader.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            except KafkaException:
-                continue
+            high = self.reader.high_watermarks.get((topic, partition), 0)
             table.high_watermark = max(table.high_watermark, high)
             POSITION.labels(topic, partition).set(table.position)
             LAG.labels(topic, partition).set(max(0, table.high_watermark - table.position))

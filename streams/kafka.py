@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 
-BROKER_TIMEOUT_S = 8.0
+BROKER_TIMEOUT_S = 6.0
 """How long a broker may take to answer before we say that it is not there."""
 
 Settings = Mapping[str, str | int | float | bool]
