@@ -22,6 +22,7 @@ from schemas.codec import Malformed, UnknownSchema
 from schemas.config import INTEGER_MEASURES, Config
 from schemas.errors import InfrastructureError
 from streams import kafka
+from streams.membership import member
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
 from streams.sinks.embedded import EmbeddedStore, Locked
@@ -53,7 +54,7 @@ class SinkLoop:
         self.config = config
         self.store = store
         self._readers = {config.topic(name): reader for name, reader in READERS.items()}
-        self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink")
+        self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **member(config, "sink"))
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._next: dict[tuple[str, int], int] = {}
         self._held = 0

@@ -65,8 +65,12 @@ def document(name: str) -> Document:
 
 @cache
 def _parsed(name: str) -> Document:
-    """Parsed without logical types, so that times stay integers."""
-    return cast(Document, fastavro.parse_schema(_without_logical_types(document(name))))
+    return parse(document(name))
+
+
+def parse(schema: Document) -> Document:
+    """Parsed for fastavro, without logical types, so that times stay integers."""
+    return cast(Document, fastavro.parse_schema(_without_logical_types(schema)))
 
 
 def _without_logical_types(node: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from functools import cache
 from typing import Any, cast
 
 import fastavro
@@ -30,6 +31,7 @@ from streams.windows import Content
 State = dict[str, Any]
 
 
+@cache
 def _schema() -> Any:
     """The state's own Avro schema; it stays inside Davy, so it has no file."""
     body = codec.document("Delta")["fields"][0]["type"]
@@ -45,7 +47,7 @@ def _schema() -> Any:
     sources = _record("Source", _field("topic_id", "string"), *source, _field("blocks", _list(block)))
     part = _record("Part", _field("source", ["null", "string"]), _field("partition", "long"), _field("cell", "Cell"))
     numbers = ("control_offset", "wall_us", "last_round_us", "closed_us", "floor_us", "late_rows")
-    return fastavro.parse_schema(
+    return codec.parse(
         _record(
             "JudgeState", *(_field(name, "long") for name in numbers), _field("sources", _list(sources)),
             _field("parts", _list(part)), _field("rest", "string"),

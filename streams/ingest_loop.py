@@ -30,6 +30,7 @@ from streams.clock import Clock
 from streams.decode import decode
 from streams.ingest import Ingest, Output, Reread, Restart, Run, Send, Source, Token
 from streams.layout import Layout
+from streams.membership import member
 from streams.topics import ensure_topics, topic_names
 
 Ints = npt.NDArray[np.int64]
@@ -90,8 +91,8 @@ class Reader(threading.Thread):
         self.layout = layout
         self.consumer: Consumer = kafka.consumer(
             config, f"{config.prefix}ingest",
-            **{"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 8000,
-               "isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20},
+            **member(config, "ingest"),
+            **{"isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20},
         )  # fmt: skip
         self.items: queue.Queue[Item] = queue.Queue(BATCHES_AHEAD_MAX)
         self.requests: queue.SimpleQueue[Reread | Restart | Commit] = queue.SimpleQueue()

@@ -30,6 +30,7 @@ from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import checkpoint, kafka
 from streams.judge import CODE_VERSION, Alarm, Judge, JudgeSettings, Output, Repair
+from streams.membership import member
 from streams.topics import ensure_topics, topic_names
 
 STATE_EVERY_S = 15.0
@@ -62,9 +63,7 @@ class JudgeLoop:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.producer: Producer = kafka.producer(config)
-        self.deltas: Consumer = kafka.consumer(
-            config, f"{config.prefix}judge", **{"partition.assignment.strategy": "cooperative-sticky"}
-        )
+        self.deltas: Consumer = kafka.consumer(config, f"{config.prefix}judge", **member(config, "judge"))
         self.control: Consumer = kafka.consumer(config, f"{config.prefix}judge-control")
         self.control_next = 0
         self.delta_topic = config.topic("deltas")
@@ -259,7 +258,7 @@ class JudgeLoop:
             return {}, {}
         manifest: dict[str, Any] = {}
         chunks: dict[str, bytes] = {}
-        reader = kafka.consumer(self.config, f"{self.config.prefix}judge-state")
+        reader = kafka.consumer(self.config, f"{self.config.prefix}judge-state", **{"fetch.wait.max.ms": 20})
         reader.assign([TopicPartition(topic, partition % count, 0)])
         ended = False
         deadline = time.monotonic() + kafka.BROKER_TIMEOUT_S
