@@ -60,7 +60,7 @@ def midpoint(bins: Ints) -> Floats:
     return np.where(bins == 0, 0.0, (lower_edge(bins) + lower_edge(bins + 1)) / 2)
 
 
-def quarter_octave(bins: Ints) -> Ints:
+def quarter_octave(bins: Ints | npt.NDArray[np.uint16]) -> Ints:
     """Coarser bins, four to the octave, for the joint counts with unit buckets; bin 0 stays 0."""
     return (np.asarray(bins, np.int64) + BINS_PER_QUARTER - 1) // BINS_PER_QUARTER
 
@@ -77,6 +77,6 @@ def quantile(keys: Ints, counts: Ints, q: float) -> float | None:
     """Midpoint of the bin that holds the q-quantile of sparse counts (ascending bins); None where nothing was counted."""
     if not len(keys):
         return None
-    cumulated = np.cumsum(counts)
-    place = np.searchsorted(cumulated, q * cumulated[-1], side="left")
-    return float(midpoint(keys[min(int(place), len(keys) - 1) :][:1])[0])
+    cumulated: Ints = np.cumsum(counts)
+    place = min(int(np.searchsorted(cumulated, q * int(cumulated[-1]), side="left")), len(keys) - 1)
+    return float(midpoint(keys[place : place + 1])[0])

@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from schemas.spec import SliSpec
 
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.dispersion import Buckets
+from schemas.spec import SliSpec
 
 MID_FLIGHT_STARTS = 12
 State = TypeVar("State")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from schemas.spec import ExperimentSpec
-
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.gates import Gates
 from analyzers.sample_ratio import SampleRatio
 from analyzers.sli import Plan
 from analyzers.slis import kinds
+from schemas.spec import ExperimentSpec
 
 RATE_MEMORY = 0.8
 """Part of the traffic rate that a window keeps from the one before: a memory of some five windows."""

@@ -195,14 +195,18 @@ def take_verdict(rollout: Rollout, verdict: Verdict, now_us: int) -> tuple[Rollo
         return rollout, []
     if verdict.expires_at < now_us:
         event = replace(event, kind=K.HOLD, reason=f"the verdict to {verdict.action} had expired")
-    elif rollout.state in SHIFTS or (verdict.action in ("ADVANCE", "HOLD") and rollout.state not in (S.BAKING, S.PAUSED)):
+    elif rollout.state in SHIFTS or (
+        verdict.action in ("ADVANCE", "HOLD") and rollout.state not in (S.BAKING, S.PAUSED)
+    ):
         return rollout, []
     if (rollout.state, event.kind) in ((S.PAUSED, K.ADVANCE),):
         return rollout, []
     return step(rollout, event, now_us)
 
 
-def take_command(rollout: Rollout, command: Command, actor: str, reason: str, now_us: int) -> tuple[Rollout, list[Action]]:
+def take_command(
+    rollout: Rollout, command: Command, actor: str, reason: str, now_us: int
+) -> tuple[Rollout, list[Action]]:
     """A person's command."""
     kind = COMMANDS.get(command.command)
     event = Event(kind or K.HOLD, command.command_id, reason, actor, variant=command.variant)

@@ -22,7 +22,20 @@ from confluent_kafka import KafkaError, TopicPartition
 from faust.types import ProcessingGuarantee
 
 from deploy import splitter
-from deploy.rollout import Action, Event, Kind, Record, Rollout, Shift, Tell, announce, recalled, step, take_command, take_verdict
+from deploy.rollout import (
+    Action,
+    Event,
+    Kind,
+    Record,
+    Rollout,
+    Shift,
+    Tell,
+    announce,
+    recalled,
+    step,
+    take_command,
+    take_verdict,
+)
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Command, Control, SpecApplied
@@ -78,7 +91,9 @@ class Hands:
         verdict = Verdict.decode(value)
         rollout = self.rollouts.get(verdict.experiment_id)
         if rollout is None:
-            log.warning("verdict for an unknown experiment", experiment=verdict.experiment_id, verdict=verdict.verdict_id)
+            log.warning(
+                "verdict for an unknown experiment", experiment=verdict.experiment_id, verdict=verdict.verdict_id
+            )
             return
         await self._carry_out(*take_verdict(rollout, verdict, self.clock.now_us()))
 
@@ -119,7 +134,9 @@ class Hands:
                 failure = f"the weights could not be set in {folder}: {error}"
                 await asyncio.sleep(SHIFT_RETRY_S)
                 continue
-            off = [name for name, weight in shift.weights.items() if abs(found.get(name, 0.0) - weight) > WEIGHT_TOLERANCE]
+            off = [
+                name for name, weight in shift.weights.items() if abs(found.get(name, 0.0) - weight) > WEIGHT_TOLERANCE
+            ]
             if not off:
                 return None
             failure = f"{folder} was read back with other weights for {', '.join(off)}"

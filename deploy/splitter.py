@@ -91,7 +91,9 @@ def _haproxy(spec: ExperimentSpec, weights: Weights) -> str:
     """Commands in the order to be sent: what loses traffic first, so that no candidate ever gets more than it should."""
     scale = HAPROXY_MAX / max(max(weights.values(), default=0.0), 1e-9)
     numbers = {name: min(HAPROXY_MAX, round(weights.get(name, 0.0) * scale)) for name in spec.variants}
-    order = sorted(numbers, key=lambda name: (name != spec.control, spec.candidates.index(name) if name in spec.candidates else 0))
+    order = sorted(
+        numbers, key=lambda name: (name != spec.control, spec.candidates.index(name) if name in spec.candidates else 0)
+    )
     if all(weights.get(name, 0.0) == 0.0 for name in spec.candidates):
         order.reverse()
     return "".join(f"set server davy_{spec.service}/{name} weight {numbers[name]}\n" for name in order)
@@ -122,6 +124,8 @@ def read_back(folder: Path) -> dict[str, float]:
 def split(spec: ExperimentSpec, weight: float, out: Path) -> dict[str, float]:
     """`davy split`: the files for one weight of every candidate; gives the weights as they were written."""
     if weight * len(spec.candidates) > 1 + 1e-9:
-        raise UserError(f"--weight {weight:g}: {len(spec.candidates)} candidates at this weight are more than all traffic")
+        raise UserError(
+            f"--weight {weight:g}: {len(spec.candidates)} candidates at this weight are more than all traffic"
+        )
     write(out, render(spec, step_weights(spec, weight)))
     return read_back(out)

@@ -79,4 +79,5 @@ class Control(Record):
     @classmethod
     def from_avro(cls, data: Mapping[str, Any]) -> Self:
         name, body = cast("tuple[str, dict[str, Any]]", data["body"])
-        return cls(**{**data, "body": _BODIES[name].from_avro(body)})
+        values: dict[str, Any] = {**data, "body": _BODIES[name].from_avro(body)}
+        return cls(**values)

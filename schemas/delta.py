@@ -74,7 +74,8 @@ class Cell(Record):
     @classmethod
     def from_avro(cls, data: Mapping[str, Any]) -> Self:
         measures = tuple(Measure(**item) for item in data["measures"])
-        return cls(**{**data, "dimensions": tuple(data["dimensions"]), "measures": measures})
+        values: dict[str, Any] = {**data, "dimensions": tuple(data["dimensions"]), "measures": measures}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Cells(Record):
 
     @classmethod
     def from_avro(cls, data: Mapping[str, Any]) -> Self:
-        return cls(**{**data, "cells": tuple(Cell.from_avro(item) for item in data["cells"])})
+        values: dict[str, Any] = {**data, "cells": tuple(Cell.from_avro(item) for item in data["cells"])}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self, cast
 
 from schemas import codec
 
-
 _SCALARS = (int, str, bytes, float)
 
 

@@ -86,4 +86,5 @@ class Verdict(Record):
         needed = data["needed"]
         if needed is not None:
             needed = {sli: Needed.from_avro(item) for sli, item in needed.items()}
-        return cls(**{**data, "evidence": evidence, "needed": needed})
+        values: dict[str, Any] = {**data, "evidence": evidence, "needed": needed}
+        return cls(**values)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analyzers.histogram import bin_of, quarter_octave
-from schemas.delta import AFFECTED_MAX, QUARTERS, ROW_SAMPLE, UNIT_BUCKETS, Cell, Measure
+from schemas.delta import AFFECTED_MAX, QUARTERS, ROW_SAMPLE, Cell, Measure
 from schemas.packing import pack_many
 from streams.governance import Checked, Values, check, integers, label_faults, valid
 from streams.layout import Layout
@@ -133,7 +133,7 @@ class OpenBlock:
             return []
         keyless, faults = label_faults(rows, self._label_columns, self.layout.label_bytes)
         rejected = [Rejected(row, reason, True) for row, reason in faults]
-        place = np.arange(rows.num_rows)
+        place: Ints = np.arange(len(kafka_us) if kafka_us is not None else int(rows.num_rows), dtype=np.int64)
         if keyless.any():
             self.dead += int(keyless.sum())
             place = np.flatnonzero(~keyless)
@@ -340,14 +340,16 @@ class OpenBlock:
             _measures(tally, which, len(self._keys)) for _, tally in sorted(self._measures.items(), key=_duration_first)
         ]
         scalars, ranges = self._scalars[which].tolist(), self._weight_range[which].tolist()
-        for i, number in enumerate(which.tolist()):
+        numbers: list[int] = which.tolist()
+        for i, number in enumerate(numbers):
             labels, window = self._keys[number]
             experiment_id, service, environment, version, variant, *dimensions = labels
             counted, failed, late, quarantined, with_unit, weight, error_weight, lag = scalars[i]
+            least, most = ranges[i]
             yield Cell(
                 experiment_id, str(service), str(environment), str(version), variant, tuple(dimensions),
                 window * self.layout.window_us, counted + late + quarantined, counted, failed, late, quarantined, with_unit,
-                weight, error_weight, *ranges[i], lag, errors[i], affected[i], samples[i],
+                weight, error_weight, least, most, lag, errors[i], affected[i], samples[i],
                 tuple(found for measure in measures if (found := measure[i]) is not None),
             )  # fmt: skip
 

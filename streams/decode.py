@@ -86,7 +86,7 @@ def _whole(values: list[bytes], lengths: Ints) -> pa.RecordBatch | None:
 
 def _columns(values: list[bytes]) -> pa.RecordBatch | None:
     try:
-        batch = cast(pa.RecordBatch, pyruhvro.deserialize_array(values, _framed_schema()))
+        batch = pyruhvro.deserialize_array(values, _framed_schema())
     except BaseException as error:  # pyo3's PanicException is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
@@ -110,7 +110,9 @@ def _apart(values: Values, record_bytes_max: int) -> Decoded:
     good: list[tuple[pa.RecordBatch, list[int]]] = []
     _halve(cast("list[bytes]", values), usable, good, rejects)
     index = np.array([i for _, part in good for i in part], np.int64)
-    rows = pa.Table.from_batches([part for part, _ in good], EVENT_SCHEMA).combine_chunks().to_batches() if good else []
+    rows: list[pa.RecordBatch] = (
+        pa.Table.from_batches([part for part, _ in good], EVENT_SCHEMA).combine_chunks().to_batches() if good else []
+    )
     rejects.sort(key=lambda reject: reject.index)
     return Decoded(rows[0] if rows else _empty(), index, rejects)
 
@@ -168,7 +170,8 @@ def _empty() -> pa.RecordBatch:
 
 def encoded_bytes(rows: pa.RecordBatch) -> int:
     """Bytes of all rows' Avro bodies in their usual encoding; more came where some record has trailing bytes."""
-    return sum(_column_bytes(field, column) for field, column in zip(EVENT_SCHEMA, rows.columns, strict=True))
+    fields: list[pa.Field] = list(EVENT_SCHEMA)
+    return sum(_column_bytes(field, rows.column(i)) for i, field in enumerate(fields))
 
 
 def _column_bytes(field: pa.Field, column: Any) -> int:

@@ -164,10 +164,11 @@ class Ingest:
         if not len(decoded):
             return []
         taken = place[decoded]
-        if taken[-1] - taken[0] == len(taken) - 1:
-            part = rows.slice(int(taken[0]), len(taken))
-        else:
-            part = rows.take(pa.array(taken))
+        part = (
+            rows.slice(int(taken[0]), len(taken))
+            if taken[-1] - taken[0] == len(taken) - 1
+            else rows.take(pa.array(taken))
+        )
         rejected = table.block.add(part, kafka_us[decoded])
         self.counted += len(taken)
         return [Rejected(int(decoded[reject.row]), reject.reason, reject.dead) for reject in rejected]

@@ -7,8 +7,8 @@ state (`streams.ingest`) and the producer.
 
 from __future__ import annotations
 
+import itertools
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -381,17 +381,13 @@ def _runs(messages: list[Message]) -> Iterable[tuple[int, int, Source, int, Ints
     kafka_us = np.fromiter((stamp[1] for stamp in map(Message.timestamp, messages)), np.int64, n) * 1000
     breaks = np.flatnonzero((np.diff(partitions) != 0) | (np.diff(offsets) != 1)) + 1
     borders = [0, *breaks.tolist(), n]
-    for start, end in zip(borders[:-1], borders[1:], strict=True):
+    for start, end in itertools.pairwise(borders):
         topic = str(messages[start].topic())
         yield start, end, (topic, int(partitions[start])), int(offsets[start]), kafka_us[start:end]
 
 
-def run(config: Config, stop: threading.Event | None = None) -> None:
+def run(config: Config, stop: threading.Event) -> None:
     """The ingest role: blocks until stopped."""
-    stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
     kafka.require_broker(config)
     ensure_topics(config)
     for topic in config.sources:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -291,12 +290,8 @@ def cloud_event(verdict: Verdict, prefix: str) -> list[tuple[str, str | bytes | 
     ]  # fmt: skip
 
 
-def run(config: Config, stop: threading.Event | None = None) -> None:
+def run(config: Config, stop: threading.Event) -> None:
     """The judge role: blocks until stopped."""
-    stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
     kafka.require_broker(config)
     ensure_topics(config)
     JudgeLoop(config).run(stop)

@@ -47,4 +47,6 @@ def _number(folder: Path, role: str) -> int:
             os.close(handle)
             continue
         return number  # the handle stays open on purpose
-    raise InfrastructureError(f"{MEMBERS_MAX} {role} processes use {folder.parent} already: give this one its own --dir")
+    raise InfrastructureError(
+        f"{MEMBERS_MAX} {role} processes use {folder.parent} already: give this one its own --dir"
+    )

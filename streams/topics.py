@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import NewTopic  # pyright: ignore[reportPrivateImportUsage]  # its documented place
 
 from schemas.config import Config
 from schemas.errors import InfrastructureError
@@ -14,6 +16,9 @@ from streams import kafka
 
 CREATE_TIMEOUT_S = 20.0
 POLL_S = 0.05
+
+Futures = Mapping[str, Future[Any]]
+"""The library does not say of what."""
 
 
 def wanted(config: Config) -> list[NewTopic]:
@@ -53,7 +58,8 @@ def ensure_topics(config: Config) -> None:
     missing = [topic for topic in wanted(config) if topic.topic not in there]
     if not missing:
         return
-    for name, future in client.create_topics(missing, request_timeout=CREATE_TIMEOUT_S).items():
+    created = cast(Futures, client.create_topics(missing, request_timeout=CREATE_TIMEOUT_S))  # pyright: ignore[reportUnknownMemberType]
+    for name, future in created.items():
         try:
             future.result()
         except KafkaException as error:
@@ -73,7 +79,8 @@ def topic_names(config: Config) -> dict[str, str]:
     """Name of every source topic by its id: a topic that is deleted and made again is another source."""
     names = list(config.sources)
     client = kafka.admin(config)  # it must outlive its futures
-    found = client.describe_topics(TopicCollection(names), request_timeout=CREATE_TIMEOUT_S)
+    topics = TopicCollection(names)
+    found = cast(Futures, client.describe_topics(topics, request_timeout=CREATE_TIMEOUT_S))  # pyright: ignore[reportUnknownMemberType]
     by_id: dict[str, str] = {}
     for name, future in found.items():
         try:

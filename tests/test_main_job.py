@@ -98,7 +98,8 @@ def foreign_read(bootstrap: str, topic: str, schema: dict[str, Any]) -> list[dic
         if message.error():
             break
         value = message.value()
-        assert value is not None and value[:2] == b"\xc3\x01"
+        assert value is not None
+        assert value[:2] == b"\xc3\x01"
         records.append(fastavro.schemaless_reader(io.BytesIO(value[10:]), parsed, None))  # pyright: ignore
     consumer.close()
     return records
@@ -160,7 +161,9 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
     assert counted() == expected
     verdicts = foreign_read(bootstrap, f"{prefix}verdicts", json.loads(service.davy("schema", "Verdict")))
     final = {
-        v["experiment_id"]: v["action"] for v in verdicts if v["action"] in ("PROMOTE", "ROLLBACK") and v["phase"] == "rollout"
+        v["experiment_id"]: v["action"]
+        for v in verdicts
+        if v["action"] in ("PROMOTE", "ROLLBACK") and v["phase"] == "rollout"
     }
     assert final == {"bad": "ROLLBACK", "good": "PROMOTE"}
     by_id: dict[str, set[str]] = {}
@@ -169,7 +172,9 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
         by_id.setdefault(verdict["verdict_id"], set()).add(repr(content))
     assert all(len(contents) == 1 for contents in by_id.values()), "one id with two contents"
     decisions = foreign_read(bootstrap, f"{prefix}decisions", json.loads(service.davy("schema", "Decision")))
-    ended = {d["experiment_id"]: (d["kind"], d["weights"]) for d in decisions if d["outcome"] == "DONE" and d["weights"]}
+    ended = {
+        d["experiment_id"]: (d["kind"], d["weights"]) for d in decisions if d["outcome"] == "DONE" and d["weights"]
+    }
     assert ended["bad"] == ("rollback", {"control": 1.0, "canary": 0.0})
     assert ended["good"] == ("promote", {"control": 0.0, "canary": 1.0})
     service.stop()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from schemas.spec import SliSpec
-
 from analyzers import mean_sli
 from analyzers.arm import DURATION, PairWindow
 from analyzers.mean_sli import MeanState
 from analyzers.sli import Plan, Reading, show_duration
+from schemas.spec import SliSpec
 
 
 class LatencyMean:

@@ -6,12 +6,11 @@ STATISTICS section 3. With `max_decrease` less is worse: user outcomes.
 
 from __future__ import annotations
 
-from schemas.spec import SliSpec
-
 from analyzers import mean_sli
 from analyzers.arm import PairWindow
 from analyzers.mean_sli import MeanState
 from analyzers.sli import Plan, Reading, show_bytes, show_duration
+from schemas.spec import SliSpec
 
 
 class ResourceMean:

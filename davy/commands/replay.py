@@ -15,8 +15,8 @@ from schemas.decision import Decision
 from schemas.errors import UserError
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
-from streams.layout import Layout
 from streams.judge import JudgeSettings
+from streams.layout import Layout
 from streams.replay import Recording, replay
 from streams.sources import read
 

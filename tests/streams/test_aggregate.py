@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from typing import Any
@@ -141,7 +142,7 @@ def test_any_cut_into_batches_gives_equal_bytes(seed: int) -> None:
     whole.add(batch(rows), arrivals)
     cut = OpenBlock.start(LAYOUT)
     borders = sorted({0, len(rows), *rng.choices(range(len(rows)), k=rng.randrange(12))})
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         cut.add(batch(rows[start:end]), arrivals[start:end])
         if rng.random() < 0.3:
             cut.changed_cells(rng.choice([None, 0, 1]))

@@ -36,10 +36,22 @@ for i in range(count):
     failed = random.random() < experiment["errors"][variant]
     now = time.time_ns() // 1000
     record = {
-        "timestamp": now, "service": experiment["service"], "environment": "production",
-        "version": experiment["versions"][variant], "experiment_id": name, "variant": variant, "segment": None,
-        "unit_id": None, "instance": f"pod-{i % 3}", "endpoint": "/pay", "status": 500 if failed else 200, "error": None,
-        "duration_us": int(random.lognormvariate(10, 0.5)), "cpu_us": None, "memory_bytes": None, "measures": None,
+        "timestamp": now,
+        "service": experiment["service"],
+        "environment": "production",
+        "version": experiment["versions"][variant],
+        "experiment_id": name,
+        "variant": variant,
+        "segment": None,
+        "unit_id": None,
+        "instance": f"pod-{i % 3}",
+        "endpoint": "/pay",
+        "status": 500 if failed else 200,
+        "error": None,
+        "duration_us": int(random.lognormvariate(10, 0.5)),
+        "cpu_us": None,
+        "memory_bytes": None,
+        "measures": None,
         "sample_rate": 1.0,
     }
     out = io.BytesIO()

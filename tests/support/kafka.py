@@ -34,9 +34,13 @@ def jars() -> Path:
             folder.mkdir(parents=True)
             (folder / "pom.xml").write_text(POM)
             command = [maven, "-q", "-B", "-f", str(folder / "pom.xml"), "dependency:copy-dependencies"]
-            done = subprocess.run([*command, f"-DoutputDirectory={folder}"], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [*command, f"-DoutputDirectory={folder}"], capture_output=True, text=True, check=False
+            )
             if done.returncode:
-                pytest.fail(f"Kafka's jars could not be fetched from Maven Central:\n{done.stdout[-2000:]}", pytrace=False)
+                pytest.fail(
+                    f"Kafka's jars could not be fetched from Maven Central:\n{done.stdout[-2000:]}", pytrace=False
+                )
             (folder / "complete").touch()
     return folder
 
@@ -68,7 +72,7 @@ class KafkaBroker:
         """Start and wait until it answers."""
         with self.log.open("ab") as log:
             command = self._command("kafka.Kafka", str(self._properties))
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
         def answers() -> bool:
@@ -105,7 +109,9 @@ class KafkaBroker:
     def _run(self, *arguments: str) -> None:
         done = subprocess.run(self._command(*arguments), capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.fail(f"Kafka's storage could not be formatted: {done.stdout[-500:]}{done.stderr[-500:]}", pytrace=False)
+            pytest.fail(
+                f"Kafka's storage could not be formatted: {done.stdout[-500:]}{done.stderr[-500:]}", pytrace=False
+            )
 
 
 def _cluster_id() -> str:

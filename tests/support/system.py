@@ -31,16 +31,20 @@ def program(binary: str, package: str) -> str:
     with locked("apt"):
         found = shutil.which(binary)
         if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
-            environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-            install = ["apt-get", "install", "-y", "--no-install-recommends", package]
-            if subprocess.run(install, env=environment, **quiet).returncode:  # pyright: ignore
-                subprocess.run(["apt-get", "update"], env=environment, **quiet)  # pyright: ignore
-                subprocess.run(install, env=environment, **quiet)  # pyright: ignore
+            install = ["install", "-y", "--no-install-recommends", package]
+            if not _apt(*install):
+                _apt("update")
+                _apt(*install)
             found = shutil.which(binary)
     if found is None:
         pytest.fail(f"the tests need {binary}: install the package {package}", pytrace=False)
     return found
+
+
+def _apt(*arguments: str) -> bool:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def until(holds: Callable[[], object], seconds: float, what: str) -> None:

@@ -1,0 +1,13 @@
+# fastavro's own types leave too much unknown for a strict check; these are what we call.
+from typing import IO, Any
+
+def parse_schema(schema: Any) -> Any: ...
+def schemaless_writer(fo: IO[bytes], schema: Any, record: Any) -> None: ...
+def schemaless_reader(
+    fo: IO[bytes],
+    writer_schema: Any,
+    reader_schema: Any,
+    return_record_name: bool = ...,
+    return_record_name_override: bool = ...,
+) -> Any: ...
+def __getattr__(name: str) -> Any: ...
