@@ -1,0 +1,183 @@
+"""The console's ear: a thread that reads Davy's topics into `State` and tells who listens.
+
+Control is read to its end first, since verdicts are only taken for specs that are in force. Partitions are assigned from
+their beginning, without a group; of the deltas only Progress is looked at, from now on, to know whether the stream moves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from davy.web.state import Record, State
+from schemas.codec import Malformed, UnknownSchema
+from schemas.config import Config
+from schemas.control import Control
+from schemas.decision import Decision
+from schemas.delta import Progress, decode_delta
+from schemas.probe import ProbeResult
+from schemas.verdict import Verdict
+from schemas.window import WindowSummary
+from streams import kafka
+
+READERS: dict[str, type[Record]] = {
+    "control": Control,
+    "verdicts": Verdict,
+    "windows": WindowSummary,
+    "decisions": Decision,
+    "probes": ProbeResult,
+}
+BATCH_MAX = 2_000
+POLL_S = 0.1
+SILENCE_MAX_S = 10.0
+"""Ingest says how far it is twice a second; longer silence is a standstill."""
+STALL_MAX_S = 15.0
+"""How long a partition with unread records may stay where it is."""
+
+log = structlog.get_logger("web")
+Listener = Callable[[str, dict[str, Any]], None]
+"""Called with the kind of a record and its JSON form, from the feed's thread."""
+
+
+class Pulse:
+    """Whether the stream moves, from what ingest says of itself. Times are monotonic seconds."""
+
+    def __init__(self, begun_s: float) -> None:
+        self.heard_s = begun_s
+        self.spoken = False
+        self._places: dict[tuple[str, int], tuple[int, int, float]] = {}
+
+    def take(self, progress: Progress, now_s: float) -> None:
+        """One report of one source partition."""
+        self.heard_s, self.spoken = now_s, True
+        place = (progress.topic_id, progress.partition)
+        upto, _, moved_s = self._places.get(place, (-1, 0, now_s))
+        if progress.upto > upto or progress.upto >= progress.high_watermark:
+            moved_s = now_s
+        self._places[place] = (max(upto, progress.upto), progress.high_watermark, moved_s)
+
+    @property
+    def lag(self) -> int:
+        """Records in the log that ingest has not read."""
+        return sum(max(0, high - upto) for upto, high, _ in self._places.values())
+
+    def fault(self, now_s: float) -> str | None:
+        """What is wrong, in a sentence; None while all is well."""
+        if now_s - self.heard_s > SILENCE_MAX_S:
+            return f"ingest has said nothing for {now_s - self.heard_s:.0f} s: check that its process runs"
+        if not self.spoken:
+            return "nothing was heard of ingest yet"
+        stalled = [
+            place for place, (upto, high, moved) in self._places.items() if high > upto and now_s - moved > STALL_MAX_S
+        ]
+        if stalled:
+            return f"{len(stalled)} source partitions have unread records and do not move: look at ingest's log"
+        return None
+
+
+class Feed(threading.Thread):
+    """Reads until `stop` is set. Whoever reads `state` holds `lock`."""
+
+    def __init__(self, config: Config, stop: threading.Event) -> None:
+        super().__init__(name="feed", daemon=True)
+        self.config = config
+        self.state = State()
+        self.lock = threading.Lock()
+        self.pulse = Pulse(time.monotonic())
+        self.unreadable = 0
+        self._listener: Listener | None = None
+        self._halt = stop
+        self._readers = {config.topic(name): (name, kind) for name, kind in READERS.items()}
+        self._deltas = config.topic("deltas")
+        self._caught_up = threading.Event()
+        self._polled_s = time.monotonic()
+        self._broker_down = False
+
+    def listen(self, listener: Listener) -> None:
+        """Tell every further piece of news."""
+        self._listener = listener
+
+    def fault(self) -> str | None:
+        """Why the console is not ready; None when it is."""
+        now_s = time.monotonic()
+        if not self.is_alive() or now_s - self._polled_s > SILENCE_MAX_S:
+            return "the console does not read the topics any more: restart it"
+        if self._broker_down:
+            return "no Kafka broker answers"
+        if not self._caught_up.is_set():
+            return "the console still reads what was"
+        return self.pulse.fault(now_s)
+
+    def run(self) -> None:
+        consumer = kafka.consumer(self.config, f"{self.config.prefix}web", **{"fetch.wait.max.ms": 100})
+        try:
+            self._read_control(consumer)
+            self._assign_all(consumer)
+            while not self._halt.is_set():
+                self._take(consumer)
+        except KafkaException as error:
+            log.error("the feed ended", error=str(error))
+        finally:
+            consumer.close()
+
+    def _read_control(self, consumer: Consumer) -> None:
+        topic = self.config.topic("control")
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        while not self._halt.is_set() and not self._take(consumer):
+            pass
+
+    def _assign_all(self, consumer: Consumer) -> None:
+        control = self.config.topic("control")
+        (position,) = consumer.position([TopicPartition(control, 0)])
+        places = [TopicPartition(control, 0, max(position.offset, 0))]
+        for topic in self._readers:
+            if topic != control:
+                places += [TopicPartition(topic, p, 0) for p in kafka.partitions(self.config, topic)]
+        consumer.assign([*places, TopicPartition(self._deltas, 0, OFFSET_END)])
+        self._caught_up.set()
+
+    def _take(self, consumer: Consumer) -> bool:
+        """Handle a batch; whether the end of a partition was among it."""
+        ended = False
+        messages = consumer.consume(BATCH_MAX, POLL_S)
+        self._polled_s = time.monotonic()
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._broker_down = False
+                self._record(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
+                ended, self._broker_down = True, False
+            elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # pyright: ignore[reportPrivateUsage]  # the same
+                self._broker_down = True
+        return ended
+
+    def _record(self, message: Message) -> None:
+        topic, value = message.topic() or "", message.value()
+        if value is None:
+            return
+        try:
+            if topic == self._deltas:
+                self._progress(message, value)
+                return
+            name, kind = self._readers[topic]
+            record = kind.decode(value)
+        except (Malformed, UnknownSchema) as error:
+            self.unreadable += 1
+            log.warning("unreadable record", topic=topic, offset=message.offset(), error=str(error))
+            return
+        with self.lock:
+            news = self.state.take(record)
+        if news and self._listener is not None and self._caught_up.is_set():
+            self._listener(name.removesuffix("s"), record.to_json())
+
+    def _progress(self, message: Message, value: bytes) -> None:
+        if message.key() == b"progress":
+            delta = decode_delta(value)
+            if isinstance(delta, Progress):
+                self.pulse.take(delta, time.monotonic())
