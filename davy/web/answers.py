@@ -72,7 +72,10 @@ def detail(experiment: Experiment, now_us: int) -> Json:
         "hypothesis": spec.hypothesis, "randomization": spec.randomization, "control": spec.control,
         "variants": {name: arm.version for name, arm in spec.variants.items()},
         "plan": [{"weight": step.weight, "duration_s": step.duration_us / 1e6} for step in spec.steps],
-        "slis": [{"name": sli.name, "type": sli.type, "mode": sli.mode} for sli in spec.slis],
+        "slis": [
+            {"name": sli.name, "type": sli.type, "mode": sli.mode, "relative": sli.tolerance.kind == "relative"}
+            for sli in spec.slis
+        ],
         "policy": {"alpha": spec.policy.alpha, "beta": spec.policy.beta, "min_requests": spec.policy.min_requests},
         "verdicts": {name: verdict.to_json() for name, verdict in experiment.current().items()},
         "spec": spec.source,

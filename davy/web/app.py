@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import uuid
+from dataclasses import dataclass
 from importlib import resources
 from typing import Annotated, Any, Literal
 
@@ -82,31 +83,50 @@ class HookBody(BaseModel):
     metadata: dict[str, str] | None = None
 
 
-def make(config: Config, feed: Feed, events: Events) -> FastAPI:
-    """The application over a feed that someone else runs."""
-    app = FastAPI(title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
-    clock = Clock.of(config)
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the routes share."""
 
-    def known(experiment_id: str) -> Experiment:
-        experiment = feed.state.experiments.get(experiment_id)
+    config: Config
+    feed: Feed
+    events: Events
+    clock: Clock
+
+    def known(self, experiment_id: str) -> Experiment:
+        """The experiment; the feed's lock is held. 404 where there is none."""
+        experiment = self.feed.state.experiments.get(experiment_id)
         if experiment is None:
             raise HTTPException(404, f"there is no experiment {experiment_id!r}; GET /v1/experiments lists them")
         return experiment
 
-    def allowed(authorization: str | None) -> None:
-        token = config.http.token
+    def allowed(self, authorization: str | None) -> None:
+        """401 unless the token came, where one is configured."""
+        token = self.config.http.token
         if token is None:
             return
         given = (authorization or "").removeprefix("Bearer ").encode()
         if not hmac.compare_digest(given, token.get_secret_value().encode()):
             raise HTTPException(401, "this needs the token: send it as Authorization: Bearer TOKEN")
 
-    async def send(record: Control) -> None:
+    async def send(self, record: Control) -> None:
+        """Write a control record; 503 where the broker does not take it."""
         try:
-            await run_in_threadpool(apply.send, config, [record])
+            await run_in_threadpool(apply.send, self.config, [record])
         except InfrastructureError as error:
             raise HTTPException(503, str(error)) from error
 
+
+def make(config: Config, feed: Feed, events: Events) -> FastAPI:
+    """The application over a feed that someone else runs."""
+    app = FastAPI(title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    console = Console(config, feed, events, Clock.of(config))
+    _guards(app)
+    for routes in (_service, _records, _hooks, _commands, _page):
+        routes(app, console)
+    return app
+
+
+def _guards(app: FastAPI) -> None:
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
         fault = _refused(request)
@@ -127,63 +147,78 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
         place = ".".join(str(part) for part in found["loc"] if part != "body")
         return JSONResponse({"error": f"{place or 'body'}: {found['msg']}"}, 400)
 
+
+def _service(app: FastAPI, console: Console) -> None:
     @app.get("/healthz")
     async def healthz() -> Json:
         return {"ok": True}
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        fault = feed.fault()
+        fault = console.feed.fault()
         return JSONResponse({"ready": fault is None, "reason": fault}, 200 if fault is None else 503)
 
     @app.get("/metrics")
     def metrics() -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
+    @app.get("/v1/stream")
+    async def stream() -> Response:
+        if console.events.full:
+            raise HTTPException(503, "too many listeners: close one of the pages that watch")
+        return StreamingResponse(
+            console.events.listen(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        )
+
+
+def _records(app: FastAPI, console: Console) -> None:
     @app.get("/v1/experiments")
     def experiments(limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
-        with feed.lock:
-            return answers.paged(answers.experiments(feed.state, clock.now_us()), limit, cursor)
+        with console.feed.lock:
+            return answers.paged(answers.experiments(console.feed.state, console.clock.now_us()), limit, cursor)
 
     @app.get("/v1/experiments/{experiment_id}")
     def experiment(experiment_id: str) -> Json:
-        with feed.lock:
-            return answers.detail(known(experiment_id), clock.now_us())
+        with console.feed.lock:
+            return answers.detail(console.known(experiment_id), console.clock.now_us())
 
     @app.get("/v1/experiments/{experiment_id}/verdicts")
     def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
-        with feed.lock:
-            known(experiment_id)
-            return answers.paged(reversed(feed.state.verdicts.of(experiment_id)), limit, cursor)
+        with console.feed.lock:
+            console.known(experiment_id)
+            return answers.paged(reversed(console.feed.state.verdicts.of(experiment_id)), limit, cursor)
 
     @app.get("/v1/experiments/{experiment_id}/windows")
     def windows(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
-        with feed.lock:
-            known(experiment_id)
-            return answers.paged(reversed(feed.state.windows.of(experiment_id)), limit, cursor)
+        with console.feed.lock:
+            console.known(experiment_id)
+            return answers.paged(reversed(console.feed.state.windows.of(experiment_id)), limit, cursor)
 
     @app.get("/v1/decisions")
     def decisions(experiment: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
-        with feed.lock:
-            names = list(feed.state.experiments) if experiment is None else [experiment]
-            found = [decision for name in names for decision in feed.state.decisions.of(name)]
+        with console.feed.lock:
+            names = list(console.feed.state.experiments) if experiment is None else [experiment]
+            found = [decision for name in names for decision in console.feed.state.decisions.of(name)]
         found.sort(key=lambda decision: (decision.time, decision.sequence), reverse=True)
         return answers.paged(found, limit, cursor)
 
     @app.get("/v1/annotations")
     def annotations() -> Json:
-        with feed.lock:
-            return {"items": [record.to_json() for record in feed.state.annotations], "next": None}
+        with console.feed.lock:
+            return {"items": [record.to_json() for record in console.feed.state.annotations], "next": None}
 
+
+def _hooks(app: FastAPI, console: Console) -> None:
     @app.get("/v1/argo/{experiment_id}")
     def argo(experiment_id: str, variant: str | None = None) -> Json:
-        with feed.lock:
-            found = known(experiment_id)
+        with console.feed.lock:
+            found = console.known(experiment_id)
             if variant is not None and variant not in found.spec.candidates:
                 raise HTTPException(404, f"{experiment_id} has no candidate {variant!r}")
             held = found.current()
             return answers.argo(
-                held if variant is None else {name: v for name, v in held.items() if name == variant}, clock.now_us()
+                held if variant is None else {name: v for name, v in held.items() if name == variant},
+                console.clock.now_us(),
             )
 
     @app.post("/v1/flagger/{hook}")
@@ -193,40 +228,40 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
         name = (body.metadata or {}).get("experiment") or body.name
         if hook == "event":
             return PlainTextResponse("noted")
-        with feed.lock:
-            fault = answers.flagger(hook, known(name), clock.now_us())
+        with console.feed.lock:
+            fault = answers.flagger(hook, console.known(name), console.clock.now_us())
         return PlainTextResponse("ok") if fault is None else PlainTextResponse(fault, 409)
 
-    @app.get("/v1/stream")
-    async def stream() -> Response:
-        if events.full:
-            raise HTTPException(503, "too many listeners: close one of the pages that watch")
-        return StreamingResponse(events.listen(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
+def _commands(app: FastAPI, console: Console) -> None:
     @app.post("/v1/experiments/{experiment_id}/commands")
     async def command(
         experiment_id: str, body: CommandBody, authorization: Annotated[str | None, Header()] = None
     ) -> Json:
-        allowed(authorization)
-        with feed.lock:
-            candidates = known(experiment_id).spec.candidates
+        console.allowed(authorization)
+        with console.feed.lock:
+            candidates = console.known(experiment_id).spec.candidates
         if body.variant is not None and body.variant not in candidates:
             raise HTTPException(400, f"{experiment_id} has no candidate {body.variant!r}")
         command_id = str(uuid.uuid4())
         what = Command(command_id, body.command, body.variant)
-        await send(Control(experiment_id, clock.now_us(), body.actor, body.reason, what))
+        await console.send(Control(experiment_id, console.clock.now_us(), body.actor, body.reason, what))
         return {"command_id": command_id, "accepted": True}
 
     @app.post("/v1/annotations")
     async def annotate(body: AnnotationBody, authorization: Annotated[str | None, Header()] = None) -> Json:
-        allowed(authorization)
+        console.allowed(authorization)
         try:
-            time_us = clock.now_us() if body.time is None else micros(body.time)
+            time_us = console.clock.now_us() if body.time is None else micros(body.time)
         except ValueError as error:
             raise HTTPException(400, f"time: {error}") from error
-        await send(Control(ANNOTATION_KEY, time_us, "http", "annotation", Annotation(body.text, tuple(body.tags))))
+        await console.send(
+            Control(ANNOTATION_KEY, time_us, "http", "annotation", Annotation(body.text, tuple(body.tags)))
+        )
         return {"accepted": True}
 
+
+def _page(app: FastAPI, console: Console) -> None:
     @app.get("/v1/{path:path}")
     async def unknown(path: str) -> Response:
         raise HTTPException(404, f"there is nothing at /v1/{path}")
@@ -240,8 +275,6 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     @app.get("/")
     async def index() -> Response:
         return _file("index.html")
-
-    return app
 
 
 def _file(name: str) -> Response:

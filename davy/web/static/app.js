@@ -75,19 +75,27 @@ function gauge(kind, log, threshold) {
 function shown(row, types, value) {
   if (value === null) return "–";
   const type = types[row.sli];
-  if (type === "error_ratio" || type === "throughput") return percent(value);
+  if (type === "error_ratio") return percent(value);
   return type?.startsWith("latency") ? millis(value) : number(value);
+}
+
+// An effect is in its tolerance's own unit: a relative one in percent, a share's absolute one in percentage points.
+function effect(sli, value, sign) {
+  const scaled = sli.relative || sli.type === "error_ratio" ? value * 100 : sli.type.startsWith("latency") ? value / 1000 : value;
+  const unit = sli.relative ? " %" : sli.type === "error_ratio" ? " pp" : sli.type.startsWith("latency") ? " ms" : "";
+  return `${sign && value > 0 ? "+" : ""}${number(scaled)}${unit}`;
 }
 
 function evidence(experiment) {
   const types = Object.fromEntries(experiment.slis.map((sli) => [sli.name, sli.type]));
+  const slis = Object.fromEntries(experiment.slis.map((sli) => [sli.name, sli]));
   const rows = Object.values(experiment.verdicts).flatMap((verdict) => verdict.evidence.map((row) => [row, verdict.needed?.[row.sli]]));
   if (rows.length === 0) return null;
   const body = rows.map(([row, needed]) => el("tr", {},
     el("td", {}, el("b", {}, row.sli), Object.keys(experiment.verdicts).length > 1 ? el("div", { class: "small" }, row.variant) : null),
     el("td", { class: "num" }, shown(row, types, row.baseline)), el("td", { class: "num" }, shown(row, types, row.candidate)),
-    el("td", { class: "num" }, row.effect === null ? "–" : `${row.effect > 0 ? "+" : ""}${number(row.effect)}`,
-      el("div", { class: "small" }, row.lower === null && row.upper === null ? "" : `${row.lower === null ? "…" : number(row.lower)} to ${row.upper === null ? "…" : number(row.upper)}`)),
+    el("td", { class: "num" }, row.effect === null ? "–" : effect(slis[row.sli], row.effect, true),
+      el("div", { class: "small" }, row.lower === null && row.upper === null ? "" : `${row.lower === null ? "…" : effect(slis[row.sli], row.lower)} to ${row.upper === null ? "…" : effect(slis[row.sli], row.upper)}`)),
     el("td", {}, gauge("harm", row.log_evidence, row.threshold), el("div", { class: "small" }, `${number(row.evidence)} of ${number(row.threshold)}`)),
     el("td", {}, ...(row.safety_evidence === null ? ["–"] : [gauge("safe", Math.log(Math.max(row.safety_evidence, 1e-300)), row.safety_threshold),
       el("div", { class: "small" }, `${number(row.safety_evidence)} of ${number(row.safety_threshold)}`)])),
@@ -110,8 +118,8 @@ function charts(experiment, windows, decisions, annotations) {
     name, kind: name === experiment.control ? "control" : "candidate",
     points: [...byArm.get(name).values()].sort((a, b) => (a.start < b.start ? -1 : 1)).map((window) => [Date.parse(window.start), value(window)]),
   }));
-  const marks = decisions.filter((d) => d.outcome === "DONE" && ["apply", "advance", "promote", "rollback"].includes(d.kind))
-    .map((d) => ({ ms: Date.parse(d.time), text: d.kind === "advance" || d.kind === "apply" ? `step ${(d.step ?? 0) + 1}` : d.kind }))
+  const marks = decisions.filter((d) => d.outcome === "DONE" && ["apply", "shift", "promote", "rollback"].includes(d.kind))
+    .map((d) => ({ ms: Date.parse(d.time), text: d.kind === "shift" || d.kind === "apply" ? `step ${(d.step ?? 0) + 1}` : d.kind }))
     .concat(annotations.map((a) => ({ ms: Date.parse(a.time), text: a.body.text.slice(0, 24) })));
   const legend = () => el("span", { class: "legend" }, ...names.flatMap((name) => [el("i", { class: name === experiment.control ? "" : "candidate" }), name]));
   const view = (title, value, format) => section([title, legend()], { class: "half" }, chart(title, lines(value), marks, format));
@@ -123,8 +131,16 @@ function charts(experiment, windows, decisions, annotations) {
   ];
 }
 
-function ledger(decisions) {
-  return section("Ledger", { class: "half" }, decisions.length === 0 ? el("p", { class: "quiet" }, "Nothing was decided yet.") : el("ol", { class: "ledger" },
+// What was planned and then done is one line.
+function settled(decisions) {
+  const name = (d) => `${d.kind} ${d.verdict_id ?? d.reason} ${d.variant ?? ""}`;
+  const ended = new Set(decisions.filter((d) => d.outcome !== "PLANNED").map(name));
+  return decisions.filter((d) => d.outcome !== "PLANNED" || !ended.has(name(d)));
+}
+
+function ledger(all) {
+  const decisions = settled(all);
+  return section("Ledger", {}, decisions.length === 0 ? el("p", { class: "quiet" }, "Nothing was decided yet.") : el("ol", { class: "ledger" },
     ...decisions.slice(0, 40).map((d) => el("li", {}, el("time", { datetime: d.time }, clock(Date.parse(d.time))),
       el("span", {}, el("span", { class: `badge ${d.outcome}` }, d.outcome.toLowerCase())), el("span", { class: "what" }, el("b", {}, d.kind), ` ${d.reason}`, d.actor && d.actor !== "davy" ? el("span", { class: "small" }, ` · ${d.actor}`) : null)))));
 }
@@ -153,7 +169,7 @@ function commands(experiment) {
     output.textContent = response.ok ? `${command} sent; the ledger shows what came of it.` : (await response.json()).error;
     if (response.ok) reason.value = "";
   });
-  return section("Step in", { class: "half" }, form);
+  return section("Step in", { class: "stepin" }, form);
 }
 
 function draw(experiment, windows, decisions, annotations) {
@@ -161,15 +177,15 @@ function draw(experiment, windows, decisions, annotations) {
   const parts = [
     el("div", { class: "title" }, el("h1", {}, experiment.id), el("span", { class: "quiet" }, `${experiment.service} in ${experiment.environment} · ${versions}`),
       experiment.hypothesis ? el("p", { class: "quiet" }, experiment.hypothesis) : null),
-    ...verdictCards(experiment), steps(experiment), evidence(experiment), ...charts(experiment, windows, decisions, annotations),
-    ledger(decisions), commands(experiment),
+    ...verdictCards(experiment), steps(experiment), evidence(experiment), commands(experiment),
+    ...charts(experiment, windows, decisions, annotations), ledger(decisions),
     section("Specification", {}, el("details", {}, el("summary", {}, "show the YAML in force"), el("pre", {}, experiment.spec))),
   ].filter(Boolean);
   const typing = main.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
   const open = main.querySelector("details")?.open;
   if (typing) { // keep what a person is writing
     const old = document.activeElement.closest("section");
-    parts[parts.length - 2] = old;
+    parts[parts.findIndex((part) => part.className === "stepin")] = old;
   }
   const focus = document.activeElement;
   main.replaceChildren(...parts);
