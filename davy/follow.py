@@ -1,4 +1,4 @@
-"""Follow Davy's topics from their beginning: records as they come, and how far the judge is behind.
+"""Follow Davy's topics from their beginning: records as they come, and how far ingest is behind.
 
 Partitions are assigned, not subscribed: a group's rebalance costs seconds, and nothing is committed here.
 """
@@ -32,14 +32,12 @@ class Follower:
     def __init__(self, config: Config) -> None:
         self._readers = {config.topic(name): record for name, record in READERS.items()}
         self._deltas = config.topic("deltas")
-        self._events = config.topic("events")
         self._consumer = kafka.consumer(config, f"{config.prefix}follow")
         topics = [*self._readers, self._deltas]
         self._consumer.assign([TopicPartition(t, p, 0) for t in topics for p in kafka.partitions(config, t)])
         self._seen: set[str] = set()
-        self._ends: dict[tuple[str, int], int] = {}
+        self._unread: dict[tuple[str, int], int] = {}
         self._dead: dict[tuple[str, int, int], int] = {}
-        self._judged: dict[str, int] = {}
 
     def poll(self, timeout_s: float) -> Iterator[Verdict | WindowSummary | Decision]:
         """What came within the timeout; a verdict that is repeated comes once."""
@@ -55,7 +53,6 @@ class Follower:
                 if record.verdict_id in self._seen:
                     continue
                 self._seen.add(record.verdict_id)
-                self._judged |= record.offsets
             if record is not None:
                 yield record
 
@@ -65,17 +62,15 @@ class Follower:
             return self._readers[topic].decode(value)
         delta = decode_delta(value)
         if isinstance(delta, Progress):
-            place = (delta.topic_id, delta.partition)
-            self._ends[place] = max(self._ends.get(place, 0), delta.high_watermark)
-            block = (*place, delta.block)
+            self._unread[delta.topic_id, delta.partition] = max(0, delta.high_watermark - delta.upto)
+            block = (delta.topic_id, delta.partition, delta.block)
             self._dead[block] = max(self._dead.get(block, 0), delta.dead)
         return None
 
     @property
     def lag(self) -> int:
-        """Events that ingest knows of and no verdict has seen; -1 before both were heard of."""
-        judged = [offset for place, offset in self._judged.items() if place.rpartition("/")[0] == self._events]
-        return max(0, sum(self._ends.values()) - sum(judged)) if judged and self._ends else -1
+        """Events in the log that ingest has not read, as it says; -1 before it was heard of."""
+        return sum(self._unread.values()) if self._unread else -1
 
     @property
     def dead(self) -> int:

@@ -82,8 +82,19 @@ class Scene:
     quarantined: dict[tuple[str, str | None, int], int] = field(default_factory=dict[tuple[str, str | None, int], int])
     dead: int = 0
     lag: int = LAG_UNKNOWN
-    """Events in the log that no verdict has seen yet."""
+    """Events in the log that ingest has not read."""
     restarts: int = 0
+
+    @property
+    def closed_us(self) -> int | None:
+        """End of the newest closed window of any arm."""
+        return max((arm.last.end for arm in self.arms.values() if arm.last is not None), default=None)
+
+    def seen(self, name: str) -> WindowSummary | None:
+        """An arm's window among the newest closed ones; None where it had no traffic then."""
+        arm = self.arms.get(name)
+        last = arm.last if arm is not None else None
+        return last if last is not None and last.end == self.closed_us else None
 
     def take(self, record: Verdict | WindowSummary | Decision) -> None:
         """One record of the topics, of any experiment: others' are passed over."""

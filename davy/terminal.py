@@ -125,7 +125,7 @@ def _variants(scene: Scene, wide: bool) -> RenderableType:
     highest = max((r for arm in scene.arms.values() for r in arm.error_ratios()), default=0.0)
     for name, arm in scene.spec.variants.items():
         seen = scene.arms.get(name)
-        row = [Text(name, "bold"), Text(arm.version), *_figures(seen.last if seen else None)]
+        row = [Text(name, "bold"), Text(arm.version), *_figures(scene.seen(name))]
         if wide:
             row.append(Text(_columns(seen.error_ratios() if seen else [], highest), "red"))
         table.add_row(*row)
@@ -301,11 +301,11 @@ def _timeline(scene: Scene) -> RenderableType:
 
 
 def _foot(scene: Scene) -> RenderableType:
-    last = max((verdict.event_time for verdict in scene.verdicts.values()), default=None)
+    last = scene.closed_us
     behind = "–" if last is None else f"{max(0, scene.now_us - last) / 1e6:.0f} s"
     lag = "–" if scene.lag < 0 else f"{scene.lag}"
     figures = [
-        ("lag", f"{lag} events, {behind}"), ("late", str(sum(scene.late.values()))),
+        ("lag", f"{lag} events"), ("windows closed", f"{behind} ago"), ("late", str(sum(scene.late.values()))),
         ("dropped", str(sum(scene.quarantined.values()))), ("dead letters", str(scene.dead)),
         ("windows", str(scene.windows_seen)), ("verdicts", str(scene.verdicts_seen)),
         ("restarts", str(scene.restarts)),

@@ -195,11 +195,9 @@ def take_verdict(rollout: Rollout, verdict: Verdict, now_us: int) -> tuple[Rollo
         return rollout, []
     if verdict.expires_at < now_us:
         event = replace(event, kind=K.HOLD, reason=f"the verdict to {verdict.action} had expired")
-    elif rollout.state in SHIFTS or (
-        verdict.action in ("ADVANCE", "HOLD") and rollout.state not in (S.BAKING, S.PAUSED)
-    ):
+    elif rollout.state in SHIFTS or (verdict.action != "ROLLBACK" and rollout.state not in (S.BAKING, S.PAUSED)):
         return rollout, []
-    if (rollout.state, event.kind) in ((S.PAUSED, K.ADVANCE),):
+    if rollout.state is S.PAUSED and event.kind in (K.ADVANCE, K.PROMOTE):
         return rollout, []
     return step(rollout, event, now_us)
 
