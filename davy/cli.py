@@ -250,6 +250,7 @@ def bench(
     brokers: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A Kafka (default: the embedded broker).")
     ] = None,
+    experiments: Annotated[int | None, typer.Option(help="How many at the same time (default 200).")] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -257,4 +258,4 @@ def bench(
     """Measure this machine: a bare consumer against Davy's first stage."""
     from davy.commands.bench import bench as command
 
-    raise typer.Exit(command(events, brokers, as_json))
+    raise typer.Exit(command(events, brokers, experiments, as_json))

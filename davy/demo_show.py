@@ -65,7 +65,8 @@ class JsonLines:
             case WindowSummary():
                 _print({"kind": "window", **record.to_json()})
             case Decision():
-                _print({"kind": "decision", **record.to_json()})
+                told = record.to_json()
+                _print({**told, "kind": "decision", "decision": told["kind"]})
 
     def tick(self, now_us: int) -> None:
         """Nothing to say."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
-from schemas import codec
+from schemas import codec, delta_bytes
 from schemas.record import Record, plain
 
 SAMPLE_RATE_ONE = 1 << 20
@@ -141,6 +141,10 @@ _BODIES: dict[str, type[Delta]] = {
 
 def encode_delta(delta: Delta) -> bytes:
     """Single-object encoding of a delta."""
+    if isinstance(delta, Cells):
+        return codec.header("Delta") + delta_bytes.cells(delta)
+    if isinstance(delta, Progress):
+        return codec.header("Delta") + delta_bytes.progress(delta)
     return codec.encode("Delta", {"body": (f"davy.v1.{type(delta).__name__}", plain(delta))})
 
 

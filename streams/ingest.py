@@ -117,6 +117,11 @@ class Ingest:
         number = offset // self.layout.block_records
         self.tables[source] = Table(topic_id, self._generation, offset, number, number, OpenBlock.start(self.layout))
 
+    def position(self, source: Source) -> int:
+        """Next offset to be counted; -1 where the partition is not ours."""
+        table = self.tables.get(source)
+        return -1 if table is None else table.position
+
     def revoked(self, source: Source) -> None:
         """Forget the partition; whoever reads it next begins where we committed."""
         self.tables.pop(source, None)

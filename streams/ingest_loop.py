@@ -11,8 +11,9 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ BATCHES_AHEAD_MAX = 2
 """Fetched batches that wait for the loop."""
 PARTITIONS_REFRESH_S = 30.0
 CLOSE_S = 5.0
+
+READ_SETTINGS: dict[str, str | int] = {
+    "isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20,
+}  # fmt: skip
 
 log = structlog.get_logger("ingest")
 EVENTS = Counter("davy_ingest_events_total", "Records with a usable key that were read.")
@@ -92,7 +97,7 @@ class Reader(threading.Thread):
         self.consumer: Consumer = kafka.consumer(
             config, f"{config.prefix}ingest",
             **member(config, "ingest"),
-            **{"isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20},
+            **READ_SETTINGS,
         )  # fmt: skip
         self.items: queue.Queue[Item] = queue.Queue(BATCHES_AHEAD_MAX)
         self.requests: queue.SimpleQueue[Reread | Restart | Commit] = queue.SimpleQueue()
@@ -225,6 +230,17 @@ class IngestLoop:
             self._commit()
             self.reader.stopping.set()
             self.reader.join(CLOSE_S)
+
+    def read_up_to(self, ends: Mapping[Source, int]) -> None:
+        """Work until all partitions were read up to their ends, and everything sent was acknowledged: for measurements."""
+        self._refresh_partitions()
+        self.reader.start()
+        while any(self.ingest.position(source) < end for source, end in ends.items()):
+            self.once(FETCH_WAIT_S)
+        self._carry_out(self.ingest.tick(self.clock.now_us()))
+        self.producer.flush()
+        self.reader.stopping.set()
+        self.reader.join()
 
     def once(self, wait_s: float) -> None:
         """Handle one item of the reader's, and what is due."""
@@ -370,7 +386,7 @@ class IngestLoop:
             self.ingest.n_partitions[topic] = max(1, len(kafka.partitions(self.config, topic)))
 
 
-_error, _value = Message.error, Message.value
+_error, _value, _second = Message.error, Message.value, itemgetter(1)
 
 
 def _runs(messages: list[Message]) -> Iterable[tuple[int, int, Source, int, Ints]]:
@@ -378,7 +394,7 @@ def _runs(messages: list[Message]) -> Iterable[tuple[int, int, Source, int, Ints
     n = len(messages)
     partitions = np.fromiter(map(Message.partition, messages), np.int64, n)
     offsets = np.fromiter(map(Message.offset, messages), np.int64, n)
-    kafka_us = np.fromiter((stamp[1] for stamp in map(Message.timestamp, messages)), np.int64, n) * 1000
+    kafka_us = np.fromiter(map(_second, map(Message.timestamp, messages)), np.int64, n) * 1000
     breaks = np.flatnonzero((np.diff(partitions) != 0) | (np.diff(offsets) != 1)) + 1
     borders = [0, *breaks.tolist(), n]
     for start, end in itertools.pairwise(borders):

@@ -1,0 +1,59 @@
+"""`make bench`: Davy's first stage against a bare consumer on a real Kafka, written to docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from davy import logs
+from davy.bench import Result, measure
+from davy.commands.bench import configured
+from tests.support.kafka import VERSION, KafkaBroker
+
+EVENTS, ROUNDS = 1_000_000, 3
+EXPERIMENTS = (10, 200, 1000)
+TABLE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- first stage: written by make bench -->", "<!-- end -->"
+
+
+def main() -> None:
+    """Measure, then replace the table in the document."""
+    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
+        logs.configure("bench", Path(folder) / "bench.log")
+        broker = KafkaBroker(Path(folder))
+        broker.start()
+        try:
+            found = {n: measure(configured(broker.bootstrap), EVENTS, n, ROUNDS, _tell) for n in EXPERIMENTS}
+        finally:
+            broker.stop()
+    before, _, rest = TABLE.read_text("utf-8").partition(BEGIN)
+    TABLE.write_text(f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+    print(table(found))
+
+
+def table(found: dict[int, Result]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: {EVENTS:,} events of 12 fields, 4 partitions, Kafka {VERSION}, Python "
+        f"{platform.python_version()}, {os.cpu_count()} cores shared with the broker; medians of {ROUNDS} rounds.",
+        "",
+        "| experiments | bare consumer, events/s | Davy, events/s | ratio | bare, us CPU/event | Davy, us CPU/event |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {n} | {r.bare:,.0f} | {r.davy:,.0f} | {r.ratio:.2f} | {r.bare_cpu_us_per_event:.2f} | {r.cpu_us_per_event:.2f} |"
+        for n, r in found.items()
+    ]
+    return "\n".join(lines)
+
+
+def _tell(sentence: str) -> None:
+    print(f"bench: {sentence}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Measures what Davy's first stage costs beside reading the log: the same topic through a bare consumer and through ingest.
+
+Both run in this process with the same consumer settings, in turns, so that what else the machine does hits both; the
+figures are the medians of the rounds. CPU is that of the whole process, the Kafka library's threads included.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from schemas.config import Config
+from schemas.errors import InfrastructureError
+from streams import kafka
+from streams.columns import EVENT_SCHEMA
+from streams.encode import encode
+from streams.ingest_loop import FETCH_MAX, FETCH_WAIT_S, READ_SETTINGS, IngestLoop
+from streams.topics import Futures, ensure_topics
+
+PARTITIONS = 4
+EXPERIMENTS = 200
+UNITS = 100_000
+RATE = 100_000
+"""Events per second of event time: a 5 s window holds 500,000."""
+FILL_ROWS = 50_000
+FLUSH_S = 120.0
+ADMIN_S = 30.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One reading of the whole topic; seconds."""
+
+    events: int
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Medians over the rounds: events per second, CPU microseconds per event."""
+
+    bare: float
+    davy: float
+    ratio: float
+    bare_cpu_us_per_event: float
+    cpu_us_per_event: float
+
+
+def measure(config: Config, events: int, experiments: int, rounds: int, tell: Tell) -> Result:
+    """Fill topics of our own on the configured broker, read them in turns, remove them again."""
+    ours = config.model_copy(update={"prefix": f"bench-{uuid.uuid4().hex[:8]}.", "embedded": True})
+    with _topics(ours):
+        tell(f"writing {events:,} events of {experiments} experiments")
+        fill(ours, events, experiments)
+        ends = {(ours.topic("events"), p): end for p, end in _ends(ours).items()}
+        bare: list[Round] = []
+        davy: list[Round] = []
+        for number in range(1, rounds + 1):
+            bare.append(_timed(events, lambda: read_bare(ours, events)))
+            tell(f"round {number} of {rounds}: bare consumer {bare[-1].events / bare[-1].wall_s:,.0f} events/s")
+            davy.append(_timed(events, lambda: IngestLoop(ours).read_up_to(ends)))
+            tell(f"round {number} of {rounds}: Davy {davy[-1].events / davy[-1].wall_s:,.0f} events/s")
+    return Result(
+        bare=statistics.median(r.events / r.wall_s for r in bare),
+        davy=statistics.median(r.events / r.wall_s for r in davy),
+        ratio=statistics.median(b.wall_s / d.wall_s for b, d in zip(bare, davy, strict=True)),
+        bare_cpu_us_per_event=statistics.median(1e6 * r.cpu_s / r.events for r in bare),
+        cpu_us_per_event=statistics.median(1e6 * r.cpu_s / r.events for r in davy),
+    )
+
+
+def _timed(events: int, work: Callable[[], None]) -> Round:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Round(events, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def read_bare(config: Config, events: int) -> None:
+    """Messages in batches, and nothing done with them."""
+    consumer = kafka.consumer(config, f"{config.prefix}bare", **READ_SETTINGS)
+    topic = config.topic("events")
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+    seen = 0
+    while seen < events:
+        seen += sum(message.error() is None for message in consumer.consume(FETCH_MAX, FETCH_WAIT_S))
+    consumer.close()
+
+
+def fill(config: Config, events: int, experiments: int) -> None:
+    """Seeded events with 12 filled fields, spread over the partitions; Kafka's timestamps are the events'."""
+    producer = kafka.producer(
+        config, **{"linger.ms": 20, "batch.size": 1_000_000, "queue.buffering.max.messages": 1_000_000}
+    )
+    topic, end_us = config.topic("events"), time.time_ns() // 1000
+    for batch, stamps_ms, partitions in rows(events, experiments, end_us):
+        values = encode(batch).to_pylist()
+        for value, stamp, partition in zip(values, stamps_ms, partitions, strict=True):
+            _produce(producer, topic, value, partition, stamp)
+    if producer.flush(FLUSH_S):
+        raise InfrastructureError(f"the broker did not take all events within {FLUSH_S:.0f} s")
+
+
+def rows(events: int, experiments: int, end_us: int) -> Iterator[tuple[pa.RecordBatch, list[int], list[int]]]:
+    """Batches of events with their Kafka timestamps (milliseconds) and partitions, in order of time."""
+    random = np.random.default_rng(20261124)
+    names = np.array([f"exp-{i:04d}" for i in range(experiments)])
+    services = np.array([f"service-{i % 40:02d}" for i in range(experiments)])
+    for start in range(0, events, FILL_ROWS):
+        n = min(FILL_ROWS, events - start)
+        stamp_us = end_us - (events - start - np.arange(n)) * 1_000_000 // RATE
+        which, arm = random.integers(0, experiments, n), random.integers(0, 2, n)
+        duration = random.lognormal(10.5, 0.6, n).astype(np.int64)
+        filled = {
+            "timestamp": pa.array(stamp_us, pa.timestamp("us")),
+            "service": pa.array(services[which]), "environment": pa.array(np.full(n, "production")),
+            "version": pa.array(np.array(["2.3.1", "2.4.0"])[arm]), "experiment_id": pa.array(names[which]),
+            "variant": pa.array(np.array(["control", "canary"])[arm]),
+            "unit_id": pa.array(np.char.mod("u%06d", random.integers(0, UNITS, n))),
+            "instance": pa.array(np.char.mod("pod-%d", random.integers(0, 8, n))),
+            "endpoint": pa.array(np.array(["/cart", "/pay", "/search", "/home"])[random.integers(0, 4, n)]),
+            "status": pa.array(np.where(random.random(n) < 0.01, 500, 200), pa.int32()),
+            "duration_us": pa.array(duration), "cpu_us": pa.array(duration // 5 + 100),
+            "sample_rate": pa.array(np.ones(n)),
+        }  # fmt: skip
+        fields: list[pa.Field] = list(EVENT_SCHEMA)
+        columns = [filled[f.name] if f.name in filled else pa.nulls(n, f.type) for f in fields]
+        batch = pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+        yield batch, (stamp_us // 1000).tolist(), random.integers(0, PARTITIONS, n).tolist()
+
+
+def _produce(producer: Producer, topic: str, value: bytes, partition: int, stamp_ms: int) -> None:
+    while True:
+        try:
+            producer.produce(topic, value, partition=partition, timestamp=stamp_ms)
+            return
+        except BufferError:
+            producer.poll(FETCH_WAIT_S)
+
+
+def _ends(config: Config) -> dict[int, int]:
+    consumer = kafka.consumer(config, f"{config.prefix}ends")
+    topic = config.topic("events")
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), ADMIN_S)[1] for p in range(PARTITIONS)}
+    consumer.close()
+    return ends
+
+
+@contextmanager
+def _topics(config: Config) -> Generator[None]:
+    """Davy's topics under a prefix of their own, there while the context is open."""
+    ensure_topics(config)
+    try:
+        yield
+    finally:
+        client = kafka.admin(config)
+        topics = [name for name in client.list_topics(timeout=ADMIN_S).topics if name.startswith(config.prefix)]
+        ended = cast(Futures, client.delete_topics(topics, request_timeout=ADMIN_S))  # pyright: ignore[reportUnknownMemberType]
+        for future in ended.values():
+            try:
+                future.result()
+            except KafkaException:  # the embedded broker forgets them anyway
+                continue

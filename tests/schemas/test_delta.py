@@ -1,0 +1,41 @@
+"""Deltas to bytes and back; the quick writer against the general one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import codec
+from schemas.delta import Cell, Cells, ControlCopy, Delta, Measure, Progress, Truncated, decode_delta, encode_delta
+from schemas.record import plain
+
+longs = st.integers(-(2**63), 2**63 - 1) | st.integers(-70, 20_000)
+words = st.text(max_size=12)
+measures = st.builds(Measure, words, longs, longs, st.binary(max_size=300), st.binary(max_size=5))
+cells = st.builds(
+    Cell, st.none() | words, words, words, words, st.none() | words, st.lists(st.none() | words, max_size=3).map(tuple),
+    *[longs] * 12, *[st.binary(max_size=200)] * 3, st.lists(measures, max_size=3).map(tuple),
+)  # fmt: skip
+ints = st.integers(-(2**31), 2**31 - 1)
+deltas: st.SearchStrategy[Delta] = st.one_of(
+    st.builds(Cells, words, words, ints, longs, longs, st.lists(cells, max_size=4).map(tuple)),
+    st.builds(Progress, words, words, ints, *[longs] * 6, ints, longs, st.none() | longs, longs),
+    st.builds(ControlCopy, longs, st.binary(max_size=50)),
+    st.builds(Truncated, words, words, ints, longs, longs),
+)
+
+
+@given(deltas)
+def test_a_delta_comes_back_and_its_bytes_are_those_of_the_general_writer(delta: Delta) -> None:
+    data = encode_delta(delta)
+    assert data == codec.encode("Delta", {"body": (f"davy.v1.{type(delta).__name__}", plain(delta))})
+    assert decode_delta(data) == delta
+
+
+def test_what_is_no_delta_is_told() -> None:
+    whole = encode_delta(ControlCopy(1, b"abc"))
+    with pytest.raises(codec.Malformed):
+        decode_delta(whole[:-1])
+    with pytest.raises(codec.UnknownSchema):
+        decode_delta(b"\xc3\x01" + b"\x00" * 8 + whole[10:])
