@@ -24,6 +24,8 @@ START_S = 60.0
 END_S = 100.0
 """On a machine that does other things, too; alone it takes a third."""
 Line = dict[str, Any]
+pytestmark = pytest.mark.xdist_group("main")
+"""One at a time with what else starts seven processes."""
 
 
 class Demo:
