@@ -12,10 +12,10 @@ demo: .venv/ready
 	$(BIN)/davy demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n $(NPROC) --dist loadgroup
+	$(BIN)/python -m pytest -n $(NPROC)
 
 test-full: .venv/ready
-	$(BIN)/python -m pytest -n $(NPROC) --dist loadgroup --full
+	$(BIN)/python -m pytest -n $(NPROC) --full
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import pytest
 
 from streams.embedded import EmbeddedBroker
 from tests.support.kafka import KafkaBroker
+from tests.support.system import locked
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """For tests that start seven processes and wait for what they do: one at a time over all workers."""
+    with locked("alone"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -181,12 +181,12 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.xdist_group("main")
+@pytest.mark.usefixtures("alone")
 def test_a_bad_release_rolls_back_and_a_good_one_is_promoted(service: Service, kafka: KafkaBroker) -> None:
     run_job(service, kafka.bootstrap, kills=False)
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.xdist_group("main")
+@pytest.mark.usefixtures("alone")
 def test_the_same_with_ingest_and_judge_killed(service: Service, kafka: KafkaBroker) -> None:
     run_job(service, kafka.bootstrap, kills=True)

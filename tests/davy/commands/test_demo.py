@@ -24,8 +24,7 @@ START_S = 60.0
 END_S = 100.0
 """On a machine that does other things, too; alone it takes a third."""
 Line = dict[str, Any]
-pytestmark = pytest.mark.xdist_group("main")
-"""One at a time with what else starts seven processes."""
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 class Demo:
@@ -79,6 +78,10 @@ def final(line: Line) -> bool:
     return line.get("action") in ("PROMOTE", "ROLLBACK")
 
 
+def carried_out(line: Line) -> bool:
+    return line.get("decision") in ("promote", "rollback") and line["outcome"] == "DONE"
+
+
 @pytest.mark.parametrize(
     ("scenario", "action", "code"),
     [("healthy", "PROMOTE", 0), ("errors", "ROLLBACK", 1), ("blip", "PROMOTE", 0)],
@@ -93,7 +96,8 @@ def test_a_scenario_that_ends(tmp_path: Path, scenario: str, action: str, code: 
             assert answer.status == 200
         last = demo.until(final, END_S)
         assert last["action"] == action
-        demo.until(lambda line: line.get("kind") == "decision" and line["outcome"] == "DONE", END_S)
+        if not any(map(carried_out, demo.lines)):
+            demo.until(carried_out, END_S)
         assert demo.end() == code
     assert all(("action" in line) != ("kind" in line) for line in demo.lines)
     assert len({line["verdict_id"] for line in demo.verdicts}) == len(demo.verdicts)
