@@ -1,0 +1,66 @@
+"""A judge that goes on from a checkpoint says what it would have said, bit for bit."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from schemas.config import load_config
+from schemas.control import Command, Control
+from schemas.delta import ControlCopy, Delta
+from schemas.record import Record
+from streams import checkpoint
+from streams import scenario as scenarios
+from streams.judge import Judge, JudgeSettings, Output
+from streams.layout import Layout
+from streams.replay import Recording, _controls, _Log  # pyright: ignore[reportPrivateUsage]
+from streams.simulator import Simulator
+
+BEGIN_US = 1_790_000_000_000_000
+LENGTH_US = 60_000_000
+
+
+def log_of(name: str) -> tuple[list[Delta], JudgeSettings]:
+    """A minute of a scenario as the judge's log: specs, shifts, cells, progress, a person's pause and resume."""
+    config = load_config(None)
+    settings = JudgeSettings.of(config, 0, 1, {"recorded": "recorded"})
+    scenario = scenarios.load(name)
+    weights = {"control": 0.9, "canary": 0.1}
+    batch = Simulator(scenario, 3, 300.0).events(BEGIN_US, BEGIN_US + LENGTH_US, weights)
+    recording = Recording.of(pa.Table.from_batches([batch]))
+    log = _Log(recording, Layout.of(config), settings)
+    controls = _controls([scenario.spec], recording, settings.window_us, ())
+    deltas: list[Delta] = [ControlCopy(i, control.encode()) for i, control in enumerate(controls[:2])]
+    for number, end in enumerate(log.window_ends()):
+        if number in (4, 6):
+            word = Command(f"c{number}", "pause" if number == 4 else "resume")
+            person = Control(scenario.spec.id, end, "ann", "lunch", word)
+            deltas.append(ControlCopy(10 + number, person.encode()))
+        deltas += log.until(end)
+    return deltas, settings
+
+
+def said(outputs: list[Output]) -> list[object]:
+    return [output.to_avro() if isinstance(output, Record) else output for output in outputs]
+
+
+@pytest.mark.parametrize("name", ["errors", "healthy", "mismatch"])
+def test_going_on_from_any_checkpoint_changes_nothing(name: str) -> None:
+    deltas, settings = log_of(name)
+    whole = Judge(settings)
+    expected = [said(whole.step(delta)) for delta in deltas]
+    assert sum(map(len, expected)) > 20
+    for cut in range(1, len(deltas), 3):
+        judge = Judge(settings)
+        for delta in deltas[:cut]:
+            judge.step(delta)
+        restored = checkpoint.load(checkpoint.dump(judge), settings, judge.epoch)
+        assert [said(restored.step(delta)) for delta in deltas[cut:]] == expected[cut:], f"cut at {cut}"
+
+
+def test_the_epoch_is_the_restorers() -> None:
+    deltas, settings = log_of("healthy")
+    judge = Judge(settings, epoch=4)
+    for delta in deltas[:10]:
+        judge.step(delta)
+    assert checkpoint.load(checkpoint.dump(judge), settings, 5).epoch == 5
