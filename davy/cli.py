@@ -259,3 +259,72 @@ def bench(
     from davy.commands.bench import bench as command
 
     raise typer.Exit(command(events, brokers, experiments, as_json))
+
+
+@app.command(epilog=_example("davy split checkout.yaml --weight 10% --out traffic/checkout-2.4.0"))
+def split(
+    spec: Annotated[Path, typer.Argument(help="A spec file with one experiment.")],
+    weight: Annotated[str, typer.Option(help="Share of every candidate: 10% or 0.1.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go; each is replaced by rename.")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """The traffic splitter alone: files for flagd, nginx and HAProxy for one weight."""
+    from davy.commands.split import split as command
+
+    shares = command(spec, weight, out)
+    print(f"{out}: " + ", ".join(f"{name} {100 * share:.4g} %" for name, share in shares.items()))
+
+
+@app.command(epilog=_example("davy status checkout-2.4.0 --watch"))
+def status(
+    experiment: Annotated[str | None, typer.Argument(help="Without one: all.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Print every change until the rollout is over.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to watch.")] = "10m",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Where rollouts stand.
+
+    Exit code: 1 if any was rolled back, else 3 if any is not promoted, else 0.
+    """
+    from davy.commands.run import load
+    from davy.commands.status import status as command
+
+    raise typer.Exit(command(experiment, watch, as_json, timeout, load(config, data_dir)))
+
+
+def _person(name: str, help_text: str) -> None:
+    """One command by which a person steers a rollout."""
+
+    def command(
+        experiment: Annotated[str, typer.Argument(help="Its id.")],
+        reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: it goes into the ledger.")],
+        variant: Annotated[str | None, typer.Option(help="Only this candidate.")] = None,
+        config: ConfigFile = None,
+        data_dir: DataDir = None,
+    ) -> None:
+        from davy.commands.person import UNKNOWN, tell
+        from davy.commands.run import load
+
+        code = tell(name, experiment, reason, variant, load(config, data_dir))
+        if code == UNKNOWN:
+            print(f"davy: there is no experiment {experiment!r}: davy status lists them", file=sys.stderr)
+        else:
+            print(f"{name} of {experiment} sent; the ledger shows what comes of it")
+        raise typer.Exit(code)
+
+    command.__doc__ = help_text
+    app.command(name, epilog=_example(f'davy {name} checkout-2.4.0 --reason "seen it in staging"'))(command)
+
+
+for _name, _help in {
+    "approve": "Let a rollout go on that waits for a person.",
+    "pause": "Hold a rollout where it is.",
+    "resume": "Let a paused or invalid rollout go on.",
+    "promote": "Give the candidate all traffic now.",
+    "abort": "End a rollout and give control all traffic.",
+    "rollback": "Give control all traffic now.",
+}.items():
+    _person(_name, _help)

@@ -214,9 +214,11 @@ def broker_settings(settings: Mapping[str, str]) -> dict[str, Any]:
 
 def application(config: Config) -> tuple[Any, Hands]:
     """The Faust application and what its agents call."""
+    folder = Path(config.data_dir) / "faust"
+    folder.mkdir(parents=True, exist_ok=True)
     app: Any = faust.App(
         f"{config.prefix}rollout", store="memory://", topic_disable_leader=True, web_enabled=False,
-        datadir=Path(config.data_dir) / "faust", value_serializer="raw", key_serializer="raw",
+        datadir=folder, value_serializer="raw", key_serializer="raw",
         topic_replication_factor=config.limits.replication, topic_allow_declare=False,
         broker_session_timeout=SESSION_TIMEOUT_S, broker_heartbeat_interval=SESSION_TIMEOUT_S / 3,
         broker_commit_interval=COMMIT_EVERY_S, consumer_auto_offset_reset="earliest", producer_acks=-1,
@@ -259,9 +261,8 @@ def _raw(app: Any, name: str) -> Any:
     return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 
-def run(config: Config, stop: threading.Event | None = None) -> None:
+def run(config: Config, stop: threading.Event) -> None:
     """The rollout role: blocks until stopped."""
-    stop = stop or threading.Event()
     kafka.require_broker(config)
     ensure_topics(config)
     logging.getLogger("faust").setLevel(logging.WARNING)

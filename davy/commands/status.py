@@ -1,0 +1,77 @@
+"""`davy status`: where every rollout stands."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from davy.commands import replay
+from davy.snapshot import snapshot
+from davy.web import answers
+from davy.web.state import State, worst
+from schemas.config import Config
+from schemas.errors import UserError
+from schemas.units import parse_duration
+from schemas.verdict import Verdict
+from streams.clock import Clock
+
+UNKNOWN = 3
+WATCH_S = 1.0
+
+
+def status(experiment: str | None, watch: bool, as_json: bool, timeout: str, config: Config) -> int:
+    """Print it; with `watch` again with every change, until all are over or the timeout. The exit code is a replay's."""
+    try:
+        deadline = time.monotonic() + parse_duration(timeout) / 1e6
+    except ValueError as error:
+        raise UserError(f"--timeout {timeout}: say a duration such as 10m") from error
+    shown = ""
+    while True:
+        state = snapshot(config)
+        if experiment is not None and experiment not in state.experiments:
+            print(f"davy: there is no experiment {experiment!r}: davy status lists them", file=sys.stderr)
+            return UNKNOWN
+        names = [experiment] if experiment is not None else list(state.experiments)
+        text = _json(state, names, config) if as_json else _table(state, names, config)
+        if text != shown:
+            print(text, flush=True)
+            shown = text
+        latest = [verdict for name in names for verdict in state.experiments[name].current().values()]
+        over = bool(latest) and all(verdict.action in ("PROMOTE", "ROLLBACK") for verdict in latest)
+        if not watch or over or time.monotonic() > deadline:
+            return _code(state, names, latest)
+        time.sleep(WATCH_S)
+
+
+def _code(state: State, names: list[str], latest: list[Verdict]) -> int:
+    silent = any(not state.experiments[name].current() for name in names)
+    return max(replay.exit_code(latest), UNKNOWN if silent and not any(v.action == "ROLLBACK" for v in latest) else 0)
+
+
+def _json(state: State, names: list[str], config: Config) -> str:
+    now_us = Clock.of(config).now_us()
+    return "\n".join(json.dumps(answers.summary(state.experiments[name], now_us), allow_nan=False) for name in names)
+
+
+def _table(state: State, names: list[str], config: Config) -> str:
+    if not names:
+        return "no experiments yet: put one in force with davy apply"
+    now_us = Clock.of(config).now_us()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("experiment", "step", "traffic", "verdict", "why"):
+        table.add_column(column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why")
+    for name in names:
+        held = state.experiments[name]
+        verdict = worst(held.current(), now_us)
+        traffic = ", ".join(f"{arm} {100 * share:.4g} %" for arm, share in held.weights.items() if share)
+        step = "–" if held.step is None else f"{held.step + 1} of {len(held.spec.steps)}"
+        told = "none yet" if verdict is None else verdict.action + ("" if now_us < verdict.expires_at else " (expired)")
+        table.add_row(name, step, traffic or "–", told, verdict.reason if verdict is not None else "")
+    console = Console()
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()
