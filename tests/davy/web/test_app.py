@@ -1,0 +1,213 @@
+"""The console's answers, over a state that was put together by hand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from davy.web.answers import ARGO_BYTES_MAX, HOOKS
+from davy.web.app import make
+from davy.web.events import Events
+from davy.web.feed import Feed, Pulse
+from schemas.codec import micros
+from schemas.config import load_config
+from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
+from schemas.decision import Decision
+from schemas.delta import Progress
+from schemas.verdict import Evidence, Verdict
+from schemas.window import WindowSummary
+from streams import scenario as scenarios
+from streams.clock import Clock
+
+SPEC = scenarios.load("errors").spec
+ID = SPEC.id
+HERE = {"Content-Type": "application/json"}
+
+
+def verdict(action: str, conclusion: str, sequence: int = 1, age_us: int = 0, epoch: int = 1) -> Verdict:
+    now = Clock().now_us() - age_us
+    row = Evidence(
+        "errors", "canary", 0.01, 0.02, 0.01, 0.0, None, 12.5, 2.5, 400.0, 0.3, 20.0, 1000, 100, "OPEN"
+    )  # fmt: skip
+    return Verdict(
+        f"id-{sequence}", ID, "canary", SPEC.service, SPEC.environment, epoch, sequence, now, now, now + 30_000_000,
+        "rollout", action, conclusion, 0, 0.1, "because of this", (row,), None, {"t/0": 5}, SPEC.digest[:32] + "-x", "davy",  # pyright: ignore
+    )  # fmt: skip
+
+
+def window(start: int, variant: str) -> WindowSummary:
+    return WindowSummary(
+        ID, SPEC.service, SPEC.environment, "2.3.1", variant, start, start + 5_000_000, 100, 1, 10.0, 9.0, 11.0, 12.0, 13.0,
+        14.0, 100.0, 0, 0, {}, 1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def feed() -> Feed:
+    made = Feed(load_config(None), threading.Event())
+    made.state.take(Control(ID, 1, "ann", "applied", SpecApplied(SPEC.source, SPEC.path, SPEC.digest)))
+    return made
+
+
+@pytest.fixture
+def client(feed: Feed) -> TestClient:
+    return TestClient(make(load_config(None), feed, Events(threading.Event())))
+
+
+def test_it_lives_but_is_not_ready_before_the_stream_moves(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"ok": True}
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+
+
+def test_experiments_and_their_records_come_in_pages(client: TestClient, feed: Feed) -> None:
+    feed.state.take(Control(ID, 2, "r", "w", WeightApplied("i", 0, {"control": 0.9, "canary": 0.1})))
+    for number in range(5):
+        feed.state.take(window(number * 5_000_000, "control"))
+    feed.state.take(verdict("CONTINUE", "INCONCLUSIVE"))
+    feed.state.take(Decision(
+        "d", ID, "s", "e", 1, 5, "apply", "DONE", "ann", "why", None, None, 1, "a", "b", 0, {"control": 1.0}, {}, None, "davy",
+    ))  # fmt: skip
+    (found,) = client.get("/v1/experiments").json()["items"]
+    assert (found["id"], found["verdict"]["action"], found["weights"]) == (
+        ID,
+        "CONTINUE",
+        {"control": 0.9, "canary": 0.1},
+    )
+    detail = client.get(f"/v1/experiments/{ID}").json()
+    assert detail["verdicts"]["canary"]["evidence"][0]["sli"] == "errors"
+    first = client.get(f"/v1/experiments/{ID}/windows?limit=2").json()
+    assert (len(first["items"]), first["next"]) == (2, 2)
+    rest = client.get(f"/v1/experiments/{ID}/windows?limit=2&cursor=4").json()
+    assert (len(rest["items"]), rest["next"]) == (1, None)
+    assert first["items"][0]["start"] > rest["items"][0]["start"]
+    assert client.get(f"/v1/experiments/{ID}/verdicts").json()["items"][0]["verdict_id"] == "id-1"
+    assert client.get(f"/v1/decisions?experiment={ID}").json()["items"][0]["kind"] == "apply"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/nope", "/v1/experiments/nobody", "/v1/experiments/nobody/windows", "/v1/argo/nobody"]
+)
+def test_what_is_not_there_is_json_not_the_page(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("action", "conclusion", "age_us", "good", "bad"),
+    [
+        ("CONTINUE", "HEALTHY", 0, True, False), ("CONTINUE", "INCONCLUSIVE", 0, False, False),
+        ("ADVANCE", "HEALTHY", 0, True, False), ("PROMOTE", "HEALTHY", 0, True, False),
+        ("HOLD", "NO_DATA", 0, False, False), ("ROLLBACK", "HARM", 0, False, True),
+        ("PROMOTE", "HEALTHY", 31_000_000, False, False), ("ROLLBACK", "HARM", 31_000_000, False, False),
+    ],
+)  # fmt: skip
+def test_argo(client: TestClient, feed: Feed, action: str, conclusion: str, age_us: int, good: bool, bad: bool) -> None:
+    feed.state.take(verdict(action, conclusion, age_us=age_us))
+    answer = client.get(f"/v1/argo/{ID}").json()
+    assert (answer["ok"], answer["fail"]) == (good, bad)
+    assert answer["verdict"]["action"] == action
+
+
+def test_argos_body_is_never_cut(client: TestClient, feed: Feed) -> None:
+    base = verdict("CONTINUE", "HEALTHY")
+    rows = tuple(replace(base.evidence[0], sli=f"s{i:03d}-{'x' * 80}") for i in range(100))
+    feed.state.take(replace(base, evidence=rows))
+    answer = client.get(f"/v1/argo/{ID}")
+    assert len(answer.content) <= ARGO_BYTES_MAX
+    assert answer.json()["ok"] is True
+    assert client.get(f"/v1/argo/{ID}?variant=nobody").status_code == 404
+
+
+@pytest.mark.parametrize("hook", sorted(HOOKS))
+@pytest.mark.parametrize("action", ["CONTINUE", "ADVANCE", "PROMOTE", "HOLD", "ROLLBACK"])
+def test_flagger(client: TestClient, feed: Feed, hook: str, action: str) -> None:
+    feed.state.take(verdict(action, "HEALTHY"))
+    answer = client.post(
+        f"/v1/flagger/{hook}", json={"name": ID, "namespace": "n", "phase": "Progressing", "checksum": "c"}
+    )
+    passing = {
+        "rollout": action != "ROLLBACK", "pre-rollout": action != "ROLLBACK", "confirm-rollout": action != "ROLLBACK",
+        "confirm-traffic-increase": action in ("ADVANCE", "PROMOTE"), "confirm-promotion": action == "PROMOTE",
+        "rollback": action == "ROLLBACK", "event": True, "post-rollout": True,
+    }[hook]  # fmt: skip
+    assert answer.status_code == (200 if passing else 409)
+    assert passing or (action in answer.text and len(answer.text) <= 1000)
+
+
+def test_flaggers_experiment_is_its_metadatas(client: TestClient, feed: Feed) -> None:
+    feed.state.take(verdict("PROMOTE", "HEALTHY"))
+    body = {"name": "other", "namespace": "n", "phase": "p", "checksum": "c"}
+    assert client.post("/v1/flagger/rollout", json=body).status_code == 404
+    assert client.post("/v1/flagger/event", json=body).status_code == 200
+    assert client.post("/v1/flagger/rollout", json=body | {"metadata": {"experiment": ID}}).status_code == 200
+    assert client.post("/v1/flagger/nothing", json=body).status_code == 404
+    assert client.post("/v1/flagger/rollout", content=b"{", headers=HERE).status_code == 400
+
+
+def test_an_old_judges_verdict_changes_nothing(client: TestClient, feed: Feed) -> None:
+    feed.state.take(verdict("HOLD", "INVALID", sequence=3, epoch=2))
+    feed.state.take(verdict("PROMOTE", "HEALTHY", sequence=9, epoch=1))
+    assert client.get(f"/v1/argo/{ID}").json()["verdict"]["action"] == "HOLD"
+    assert feed.state.refused == 1
+
+
+def test_the_page_brings_everything_itself(client: TestClient) -> None:
+    answer = client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    for name in ("app.js", "chart.js", "style.css", "lamp.svg"):
+        assert client.get(f"/{name}").status_code == 200
+    assert "http" not in answer.text.replace("http-equiv", "")
+    assert client.get("/secret.txt").status_code == 404
+
+
+def test_commands_need_the_token_and_a_sound_body(feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "davy.yaml"
+    monkeypatch.setenv("TOKEN", "s3cret")
+    path.write_text("http: {token: '${TOKEN}'}\n")
+    config = load_config(path)
+    client = TestClient(make(config, feed, Events(threading.Event())))
+    url, body = f"/v1/experiments/{ID}/commands", {"command": "pause", "reason": "why", "actor": "ann"}
+    assert client.post(url, json=body).status_code == 401
+    assert client.post(url, json=body, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    good = {"Authorization": "Bearer s3cret"}
+    for wrong in ({**body, "command": "explode"}, {**body, "reason": ""}, {**body, "more": 1}, {"command": "pause"}):
+        answer = client.post(url, json=wrong, headers=good)
+        assert answer.status_code == 400
+        assert answer.json()["error"]
+    assert client.post(url, json=body, headers={**good, "Origin": "http://evil.example"}).status_code == 403
+    assert client.post(url, content=b"x" * 70_000, headers=good).status_code == 413
+
+
+def test_annotations_and_commands_are_taken_into_the_state(client: TestClient, feed: Feed) -> None:
+    feed.state.take(Control("annotations", micros("2026-01-01T00:00:00Z"), "http", "a", Annotation("deploy", ("x",))))
+    feed.state.take(Control(ID, 5, "ann", "why", Command("c", "pause")))
+    (item,) = client.get("/v1/annotations").json()["items"]
+    assert (item["time"], item["body"]["text"]) == ("2026-01-01T00:00:00.000000Z", "deploy")
+    assert json.dumps(item, allow_nan=False)
+
+
+def test_the_pulse_says_what_is_wrong() -> None:
+    pulse = Pulse(0.0)
+    assert "nothing was heard" in (pulse.fault(1.0) or "")
+    assert "has said nothing" in (pulse.fault(11.0) or "")
+
+    def progress(upto: int, high: int) -> Progress:
+        return Progress("d", "t", 0, 0, upto, 0, 0, 0, 0, 1, high, None, 1)
+
+    pulse.take(progress(5, 5), 20.0)
+    assert (pulse.fault(21.0), pulse.lag) == (None, 0)
+    for now in range(22, 40):
+        pulse.take(progress(5, 900), float(now))
+    assert "do not move" in (pulse.fault(40.0) or "")
+    assert pulse.lag == 895
+    pulse.take(progress(900, 900), 41.0)
+    assert pulse.fault(41.0) is None
