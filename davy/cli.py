@@ -124,8 +124,11 @@ def run(
 
 @app.command(epilog=_example("davy replay checkout.yaml events.ndjson --json"))
 def replay(
-    spec: Annotated[Path, typer.Argument(help="A spec file, or a folder of them.")],
-    events: Annotated[list[Path], typer.Argument(help=".avro, .ndjson or .parquet files.")],
+    spec: Annotated[Path | None, typer.Argument(help="A spec file, or a folder of them.")] = None,
+    events: Annotated[list[Path] | None, typer.Argument(help=".avro, .ndjson or .parquet files.")] = None,
+    verdict: Annotated[
+        str | None, typer.Option(metavar="ID", help="Judge the log again up to this verdict, and compare.")
+    ] = None,
     decisions: Annotated[
         Path | None, typer.Option(help="A recorded ledger: the shifts of traffic as they were.")
     ] = None,
@@ -143,6 +146,12 @@ def replay(
 
     if speed != "max":
         raise UserError(f"--speed {speed}: a replay only knows max")
+    if verdict is not None:
+        from davy.commands.reproduce import reproduce
+
+        raise typer.Exit(reproduce(verdict, load(config, data_dir)))
+    if spec is None or not events:
+        raise UserError("say a spec and recorded events, or --verdict ID")
     raise typer.Exit(command.run(spec, events, load(config, data_dir), as_json, decisions))
 
 

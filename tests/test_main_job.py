@@ -177,6 +177,9 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
     }
     assert ended["bad"] == ("rollback", {"control": 1.0, "canary": 0.0})
     assert ended["good"] == ("promote", {"control": 0.0, "canary": 1.0})
+    for experiment in final:  # any verdict comes out again, bit for bit, whoever was killed meanwhile
+        (last,) = [v["verdict_id"] for v in verdicts if v["experiment_id"] == experiment][-1:]
+        assert "the same in every field" in service.davy("replay", "--verdict", last, "--config", str(service.config))
     service.stop()
 
 

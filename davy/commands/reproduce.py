@@ -1,0 +1,107 @@
+"""`davy replay --verdict`: read the judge's log from its beginning up to a verdict, judge again, and compare.
+
+The log is what the judge acted on: counts of ranges of the source, progress, specs, commands and times, in one order. The same
+code on the same log says the same under the same ids; only the epoch is the issuing judge's own.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import KafkaError, TopicPartition
+
+from davy.snapshot import snapshot
+from schemas.codec import Malformed, UnknownSchema
+from schemas.config import Config
+from schemas.delta import Delta, decode_delta
+from schemas.errors import InfrastructureError, UserError
+from schemas.verdict import Verdict
+from streams import kafka
+from streams.judge import CODE_VERSION, Judge, JudgeSettings
+from streams.route import delta_partition
+from streams.topics import topic_names
+
+BATCH_MAX = 2_000
+POLL_S = 0.2
+TELL_S = 2.0
+SAME, DIFFERENT, UNKNOWN = 0, 1, 3
+
+
+def reproduce(verdict_id: str, config: Config) -> int:
+    """0 when the verdict came out again as it was issued, 1 when it did not, 3 when nobody knows it."""
+    issued = _issued(verdict_id, config)
+    if issued is None:
+        print(f"davy: no verdict {verdict_id} is in {config.topic('verdicts')}", file=sys.stderr)
+        return UNKNOWN
+    if issued.code_version != CODE_VERSION:
+        raise UserError(f"{verdict_id} was issued by {issued.code_version}; this is {CODE_VERSION}: install that one")
+    again, read = _again(issued, config)
+    if again is None:
+        print(f"{verdict_id} did not come out again from {read} records of the log: its beginning may be gone")
+        return DIFFERENT
+    differing = [name for name, value in content(issued).items() if content(again)[name] != value]
+    if differing:
+        print(f"{verdict_id} came out with other {', '.join(differing)}")
+        return DIFFERENT
+    print(f"{verdict_id}: {issued.action}, the same in every field, from {read} records of the log")
+    return SAME
+
+
+def content(verdict: Verdict) -> dict[str, Any]:
+    """All that must be the same."""
+    return {name: value for name, value in verdict.to_avro().items() if name != "epoch"}
+
+
+def _issued(verdict_id: str, config: Config) -> Verdict | None:
+    state = snapshot(config, ("control", "verdicts"))
+    for name in state.experiments:
+        for verdict in state.verdicts.of(name):
+            if verdict.verdict_id == verdict_id:
+                return verdict
+    return None
+
+
+def _again(issued: Verdict, config: Config) -> tuple[Verdict | None, int]:
+    """The verdict of that id as a fresh judge issues it, and how many records it took."""
+    partitions = len(kafka.partitions(config, config.topic("deltas")))
+    partition = delta_partition(issued.service, issued.environment, partitions)
+    judge = Judge(JudgeSettings.of(config, partition, partitions, topic_names(config)))
+    read = 0
+    for delta in _log(config, partition):
+        read += 1
+        for output in judge.step(delta):
+            if isinstance(output, Verdict) and output.verdict_id == issued.verdict_id:
+                return output, read
+    return None, read
+
+
+def _log(config: Config, partition: int) -> Iterator[Delta]:
+    """One delta partition from its beginning to its present end."""
+    consumer = kafka.consumer(config, f"{config.prefix}reproduce")
+    consumer.assign([TopicPartition(config.topic("deltas"), partition, 0)])
+    heard = told = time.monotonic()
+    read = 0
+    try:
+        while True:
+            for message in consumer.consume(BATCH_MAX, POLL_S):
+                heard = time.monotonic()
+                error, value = message.error(), message.value()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
+                        return
+                    continue
+                read += 1
+                try:
+                    yield decode_delta(value or b"")
+                except (Malformed, UnknownSchema):
+                    continue  # the judge passed over it, too
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                print(f"davy: {read:,} records judged again", file=sys.stderr)
+            if time.monotonic() - heard > kafka.BROKER_TIMEOUT_S:
+                raise InfrastructureError("the broker does not answer for the deltas: see whether it is well")
+    finally:
+        consumer.close()
