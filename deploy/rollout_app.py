@@ -233,12 +233,20 @@ def application(config: Config) -> tuple[Any, Hands]:
     lock = asyncio.Lock()
     begun = asyncio.Event()
 
+    async def begin() -> None:
+        if not begun.is_set():
+            hands.rollouts = await asyncio.to_thread(recall, config)
+            await hands.finish_planned()
+            begun.set()
+
+    async def at_start() -> None:
+        """What was planned is finished even if no message ever comes."""
+        async with lock:
+            await begin()
+
     async def take(handle: Callable[[bytes, int], Awaitable[None]], message: Any) -> None:
         async with lock:
-            if not begun.is_set():
-                hands.rollouts = await asyncio.to_thread(recall, config)
-                await hands.finish_planned()
-                begun.set()
+            await begin()
             try:
                 await handle(message.value, message.offset)
             except (Malformed, UnknownSchema, Errors) as error:
@@ -252,6 +260,7 @@ def application(config: Config) -> tuple[Any, Hands]:
         async for event in stream.events():
             await take(hands.verdict, event.message)
 
+    app.task(at_start)
     app.agent(topics["control"], concurrency=1, name="control")(control)
     app.agent(topics["verdicts"], concurrency=1, name="verdicts")(verdicts)
     return app, hands
