@@ -21,6 +21,7 @@ from schemas.verdict import Verdict
 
 NAMESPACE = uuid.UUID("0b9f2f7e-2f0c-5c55-8f6e-3d0c8f4a1d21")
 ACTOR = "davy rollout"
+FIRST_EPOCH = 1
 
 
 class State(StrEnum):
@@ -54,6 +55,7 @@ class Kind(StrEnum):
     ABORT = "abort"
     SHIFTED = "shifted"
     SHIFT_FAILED = "shift failed"
+    NEW_JUDGE = "new judge"
 
 
 S, K = State, Kind
@@ -79,6 +81,7 @@ TRANSITIONS: Mapping[tuple[State, Kind], State] = {
     **{(state, K.APPLY): S.SHIFTING for state in (S.BAKING, S.PAUSED, S.PROMOTED, S.ROLLED_BACK, S.ABORTED)},
     **{(state, K.SHIFTED): after for state, after in SHIFTS.items()},
     **{(state, K.SHIFT_FAILED): S.PAUSED for state in SHIFTS},
+    **{(state, K.NEW_JUDGE): state for state in State if state is not S.PENDING},
 }
 COMMANDS: Mapping[str, Kind] = {
     "pause": K.PAUSE, "resume": K.RESUME, "approve": K.APPROVE, "promote": K.FORCE_PROMOTE,
@@ -186,6 +189,13 @@ def take_verdict(rollout: Rollout, verdict: Verdict, now_us: int) -> tuple[Rollo
     event = Event(kind, verdict.verdict_id, verdict.reason, verdict=verdict, variant=verdict.variant)
     if verdict.epoch < rollout.epoch:
         return _refused(rollout, event, f"its epoch {verdict.epoch} is below {rollout.epoch}: an old judge", now_us)
+    if verdict.epoch > max(rollout.epoch, FIRST_EPOCH):
+        # into the ledger, so that whoever goes on after a crash still refuses what older judges say
+        over = f"a judge took over (epoch {verdict.epoch}): what older ones say is refused from now on"
+        noted = Event(K.NEW_JUDGE, f"epoch {verdict.epoch}", over)
+        rollout, told = step(replace(rollout, epoch=verdict.epoch), noted, now_us)
+        after, actions = take_verdict(rollout, verdict, now_us)
+        return after, [*told, *actions]
     if verdict.sequence <= rollout.sequence:
         return replace(rollout, epoch=verdict.epoch), []
     rollout = replace(rollout, epoch=verdict.epoch, sequence=verdict.sequence)
@@ -357,4 +367,5 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     if decision.outcome == "PLANNED":
         shift = Shift(decision.decision_id, decision.step or 0, decision.weights, decision)
         return replace(taken, state=state, shift=shift, out=out, ready=frozenset(), held=None)
-    return replace(taken, state=state, step=decision.step or 0, weights=decision.weights, shift=None, out=out)
+    shift = rollout.shift if state in SHIFTS else None
+    return replace(taken, state=state, step=decision.step or 0, weights=decision.weights, shift=shift, out=out)

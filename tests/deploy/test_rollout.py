@@ -196,6 +196,16 @@ def test_what_always_holds(plan: list[tuple[str, str, int, int]]) -> None:
             assert after.weights["canary"] == 0.0, "traffic came back after the end"
 
 
+def test_the_epoch_outlives_a_crash() -> None:
+    """A judge that was replaced is refused also by a rollout that went down in between."""
+    world = applied()
+    world.do(take_verdict(world.rollout, verdict("CONTINUE", 1, epoch=2), NOW))
+    world.restart()
+    world.do(take_verdict(world.rollout, verdict("ADVANCE", 2, epoch=1), NOW))
+    assert world.rollout.step == 0
+    assert (world.ledger[-1].outcome, world.ledger[-2].kind) == ("REFUSED", "new judge")
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.lists(moves, min_size=1, max_size=12), st.integers(0, 5))
 def test_a_crash_anywhere_changes_nothing(plan: list[tuple[str, str, int, int]], crash_at: int) -> None:
