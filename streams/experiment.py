@@ -13,7 +13,7 @@ from analyzers import trial as trials
 from analyzers.arm import EMPTY, ArmWindow, PairWindow
 from analyzers.judgement import Judgement, Situation, judge
 from analyzers.trial import Trial
-from schemas.control import WeightApplied
+from schemas.control import WeightApplied, WeightIntent
 from schemas.spec import ExperimentSpec
 from streams.traffic import Traffic, share
 from streams.windows import Group, Label, Windows
@@ -63,9 +63,16 @@ class Experiment:
         """Whether anything is still to be decided."""
         return not self.closed and len(self.finished) < len(self.spec.candidates)
 
-    def applied(self, time_us: int, body: WeightApplied) -> None:
+    def announced(self, time_us: int, body: WeightIntent, windows: Windows) -> None:
+        """Traffic is about to be shifted: from then on no window is evidence, also where one was judged already."""
+        self.traffic = self.traffic.intent(time_us, body)
+        self.rewind(windows.start(time_us), windows)
+
+    def applied(self, time_us: int, body: WeightApplied, windows: Windows) -> None:
         """Traffic was shifted; a candidate that now gets all of it is promoted. Until then PROMOTE is said again."""
         self.traffic = self.traffic.applied(time_us, body)
+        begun = next(shift.intent_us for shift in self.traffic.shifts if shift.intent_id == body.intent_id)
+        self.rewind(windows.start(begun), windows)
         for name in self.spec.candidates:
             if body.weights.get(name, 0.0) >= 1.0:
                 self.finished.setdefault(name, "PROMOTE")
@@ -89,7 +96,7 @@ class Experiment:
             known = [time for time in (first, applied) if time is not None]
             if not known:
                 return self._without_data(closed_us, hold_reason)
-            self.first_window = self.next_window = min(known) // length * length
+            self.first_window = self.next_window = windows.start(min(known))
             self.trials = {name: trials.start(self.spec, name) for name in self.spec.candidates}
             self.checkpoints = {self.next_window: dict(self.trials)}
         said: dict[str, Judged] = {}
@@ -112,12 +119,16 @@ class Experiment:
         if self.next_window is None:
             return self._without_data(closed_us, hold_reason)
         names = [name for name in self.spec.candidates if name not in self.finished]
-        return [self._judged(name, self.trials[name], self.next_window, hold_reason) for name in names]
+        time_us = min(self.next_window, closed_us)  # traffic may have been shifted in a window that is still open
+        return [self._judged(name, self.trials[name], time_us, hold_reason) for name in names]
 
     def rewind(self, changed_window: int, windows: Windows) -> None:
         """A window that was judged has changed: run the trials again from the last checkpoint before it."""
-        if self.next_window is None or changed_window >= self.next_window:
+        if self.next_window is None or self.first_window is None or changed_window >= self.next_window:
             return
+        if changed_window < self.first_window:  # it began earlier than was known
+            self.first_window = changed_window
+            self.checkpoints = {changed_window: {name: trials.start(self.spec, name) for name in self.spec.candidates}}
         place = max((time for time in self.checkpoints if time <= changed_window), default=None)
         if place is None:
             return

@@ -200,6 +200,7 @@ class Fold:
         return source
 
     def _verify(self, key: SourceKey, source: Source) -> Iterator[Outcome]:
+        before = source.frontier
         moved = False
         while True:
             self._skip_empty(source)
@@ -225,7 +226,7 @@ class Fold:
         pending = any(b.progress is not None and b.progress.upto > source.frontier for b in source.blocks.values())
         if not pending:
             source.waiting_since = None
-        elif moved or source.waiting_since is None:
+        elif source.frontier > before or source.waiting_since is None:
             source.waiting_since = source.heard
         if moved:
             yield Advanced(key)

@@ -3,7 +3,8 @@
 Invariants, per assigned source partition:
 
 * the open block's table is made at assignment, at exactly the offset that was assigned, and nowhere else;
-* records are taken only at the expected position; a jump ahead is believed only directly after a seek to that position;
+* records are taken only at the expected position; a jump ahead, be it of records or of the partition's end, is believed only
+  directly after a seek to that position;
 * what is committed is the start of the first block that is not complete or has a message without a delivery report.
 """
 
@@ -179,12 +180,24 @@ class Ingest:
         return [Rejected(int(decoded[reject.row]), reject.reason, reject.dead) for reject in rejected]
 
     def ended(self, source: Source, offset: int, now_us: int) -> Iterator[Output]:
-        """The end of the partition was reached at `offset`: nothing countable lies before it."""
+        """The end of the partition was reached at `offset`: told directly after a seek, nothing countable lies before it."""
         table = self.tables.get(source)
-        if table is not None and not table.seeking and offset > table.position:
+        if table is None:
+            return
+        table.high_watermark = max(table.high_watermark, offset)
+        if offset > table.position and table.believe_jump:
             yield from self._pass_over(source, table, offset, now_us)
+        elif offset > table.position and not table.seeking:
+            table.seeking = True
+            yield Reread(source, table.position)
+        table.believe_jump = False
+
+    def out_of_range(self, source: Source) -> Iterator[Output]:
+        """What should be read next is not in the log any more: whoever seeks there finds out what is."""
+        table = self.tables.get(source)
         if table is not None:
-            table.high_watermark = max(table.high_watermark, offset)
+            table.seeking = True
+            yield Reread(source, table.position)
 
     def _pass_over(self, source: Source, table: Table, offset: int, now_us: int) -> Iterator[Output]:
         """A true gap up to `offset`: control records, compacted or aborted ones."""
@@ -238,9 +251,13 @@ class Ingest:
         table.waiting[send.token.block] = table.waiting.get(send.token.block, 0) + 1
         return send
 
-    def truncated(self, source: Source, topic_id: str, start: int, end: int) -> list[Delta]:
-        """What to tell every delta partition when retention took offsets [start, end) before they were read."""
-        return [Truncated(self.digest, topic_id, source[1], start, end)] * self.layout.delta_partitions
+    def truncated(self, source: Source, start: int) -> Iterator[Send]:
+        """Tell every delta partition that retention took the offsets from `start` to where the partition begins now."""
+        table = self.tables[source]
+        token = Token(source, table.generation, start // self.layout.block_records)
+        gone = Truncated(self.digest, table.topic_id, source[1], start, table.position)
+        for d in range(self.layout.delta_partitions):
+            yield self._counted(table, Send(d, "truncated", gone, token))
 
     # -- delivery ------------------------------------------------------------------------------------------------
 

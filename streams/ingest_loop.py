@@ -47,7 +47,9 @@ CLOSE_S = 5.0
 
 READ_SETTINGS: dict[str, str | int] = {
     "isolation.level": "read_committed", "queued.min.messages": 200_000, "fetch.max.bytes": 64 << 20,
+    "auto.offset.reset": "error",
 }  # fmt: skip
+"""An offset that retention took is an error, never a silent step to the oldest record that is left."""
 
 log = structlog.get_logger("ingest")
 EVENTS = Counter("davy_ingest_events_total", "Records with a usable key that were read.")
@@ -92,39 +94,41 @@ class Reader(threading.Thread):
     time starves every other.
     """
 
-    def __init__(self, config: Config, layout: Layout) -> None:
+    def __init__(self, config: Config, layout: Layout, starts: Mapping[Source, int] | None) -> None:
         super().__init__(name="reader", daemon=True)
         self.config = config
         self.layout = layout
-        self.consumer: Consumer = kafka.consumer(
-            config, f"{config.prefix}ingest",
-            **member(config, "ingest"),
-            **READ_SETTINGS,
-        )  # fmt: skip
+        self.starts = starts
+        membership = member(config, "ingest") if starts is None else {}
+        self.consumer: Consumer = kafka.consumer(config, f"{config.prefix}ingest", **membership, **READ_SETTINGS)
         self.items: queue.Queue[Item] = queue.Queue(BATCHES_AHEAD_MAX)
         self.requests: queue.SimpleQueue[Reread | Restart | Commit] = queue.SimpleQueue()
         self.high_watermarks: dict[Source, int] = {}
         """End of each partition, as far as the broker told."""
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
+        self._next_watch = 0.0
 
     def run(self) -> None:
         try:
-            self._begin()
-            watched = 0.0
+            self.begin()
             while not self.stopping.is_set():
-                self._serve_requests()
-                if time.monotonic() - watched >= TICK_S:
-                    watched = time.monotonic()
-                    self._watch()
-                batch = self.consumer.consume(FETCH_MAX, FETCH_WAIT_S)
-                if batch:
-                    self._put(batch)
+                self.once()
             self._serve_requests()
         except BaseException as error:  # the loop raises it again
             self.failure = error
         finally:
             self.consumer.close()
+
+    def once(self) -> None:
+        """Do what was asked for, then fetch one batch."""
+        self._serve_requests()
+        if time.monotonic() >= self._next_watch:
+            self._next_watch = time.monotonic() + TICK_S
+            self._watch()
+        batch = self.consumer.consume(FETCH_MAX, FETCH_WAIT_S)
+        if batch:
+            self._put(batch)
 
     def _put(self, item: Item) -> None:
         while not self.stopping.is_set():
@@ -134,44 +138,44 @@ class Reader(threading.Thread):
             except queue.Full:
                 continue
 
-    def _begin(self) -> None:
-        topics = list(self.config.sources)
-        if self.config.embedded:
-            places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
-            self.consumer.assign(places)
-            for place in places:
-                self._put(Assigned((place.topic, place.partition), 0, None))
-        else:
-            self.consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+    def begin(self) -> None:
+        """Join the group, or take what we were told to read."""
+        if self.starts is None:
+            on_lost = self._revoked
+            self.consumer.subscribe(
+                list(self.config.sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=on_lost
+            )
+            return
+        self.consumer.assign([TopicPartition(*source, offset) for source, offset in self.starts.items()])
+        for source, offset in self.starts.items():
+            self._put(Assigned(source, offset, None))
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         chosen: list[TopicPartition] = []
         for place in consumer.committed(places, timeout=kafka.BROKER_TIMEOUT_S):
-            offset, lost_from = self._start_of(place)
-            chosen.append(TopicPartition(place.topic, place.partition, offset))
-            self._put(Assigned((place.topic, place.partition), offset, lost_from))
+            if place.offset >= 0 and (place.offset % self.layout.block_records or place.metadata != self.layout.digest):
+                raise UserError(
+                    f"{place.topic}/{place.partition} was committed at {place.offset} under layout "
+                    f"{place.metadata or 'unknown'}, not {self.layout.digest}: stop all ingest and begin a new generation "
+                    f"of {self.config.topic('deltas')}"
+                )
+            chosen.append(self._begin_at((place.topic, place.partition), max(place.offset, 0)))
         consumer.incremental_assign(chosen)
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         for place in places:
             self._put(Revoked((place.topic, place.partition)))
 
-    def _start_of(self, place: TopicPartition) -> tuple[int, int | None]:
-        """Where to begin: what was committed, or the first whole block that the log still has."""
+    def _begin_at(self, source: Source, wanted: int) -> TopicPartition:
+        """Begin the partition at `wanted`, or at the first whole block that retention left; where to read from."""
+        low = self._low(source)
         size = self.layout.block_records
-        low, _ = self.consumer.get_watermark_offsets(
-            TopicPartition(place.topic, place.partition), kafka.BROKER_TIMEOUT_S
-        )
-        wanted = max(place.offset, 0)
-        if place.offset >= 0 and (place.offset % size or place.metadata != self.layout.digest):
-            raise UserError(
-                f"{place.topic}/{place.partition} was committed at {place.offset} under layout {place.metadata or 'unknown'}, "
-                f"not {self.layout.digest}: stop all ingest and begin a new generation of {self.config.topic('deltas')}"
-            )
-        if low <= wanted:
-            return wanted, None
-        start = -(-low // size) * size
-        return start, wanted
+        begin, lost_from = (wanted, None) if low <= wanted else (-(-low // size) * size, wanted)
+        self._put(Assigned(source, begin, lost_from))
+        return TopicPartition(*source, min(begin, max(low, wanted)))
+
+    def _low(self, source: Source) -> int:
+        return self.consumer.get_watermark_offsets(TopicPartition(*source), kafka.BROKER_TIMEOUT_S)[0]
 
     def _serve_requests(self) -> None:
         while not self.requests.empty():
@@ -179,15 +183,19 @@ class Reader(threading.Thread):
             if isinstance(request, Commit):
                 self._commit(request.places)
                 continue
-            place = TopicPartition(*request.source, request.offset)
             try:
-                self.consumer.seek(place)
+                self._seek(request)
             except KafkaException as error:
-                log.warning("seek failed", topic=place.topic, partition=place.partition, error=str(error))
-                continue
-            if isinstance(request, Restart):
-                self._put(Assigned(request.source, request.offset, None))
-            self._put(Sought(request.source, request.offset))
+                log.warning("seek failed", topic=request.source[0], partition=request.source[1], error=str(error))
+
+    def _seek(self, request: Reread | Restart) -> None:
+        source, offset = request.source, request.offset
+        if isinstance(request, Restart) or self._low(source) > offset:
+            place = self._begin_at(source, offset)
+        else:
+            place = TopicPartition(*source, offset)
+        self.consumer.seek(place)
+        self._put(Sought(source, place.offset))
 
     def _commit(self, places: list[TopicPartition]) -> None:
         try:
@@ -205,15 +213,22 @@ class Reader(threading.Thread):
 
 
 class IngestLoop:
-    """Decodes what the reader fetched, counts it, sends deltas, commits what is safe."""
+    """Decodes what the reader fetched, counts it, sends deltas, commits what is safe.
 
-    def __init__(self, config: Config) -> None:
+    With `starts` (offsets by source) it reads those partitions from there, without a group, and commits nothing: to repair,
+    to measure, and on the embedded broker, which keeps no commit metadata.
+    """
+
+    def __init__(self, config: Config, starts: Mapping[Source, int] | None = None) -> None:
         self.config = config
+        if starts is None and config.embedded:
+            starts = {(topic, p): 0 for topic in config.sources for p in kafka.partitions(config, topic)}
+        self.starts = starts
         self.layout = Layout.of(config)
         self.clock = Clock.of(config)
         self.ingest = Ingest(self.layout)
         self.producer: Producer = kafka.producer(config, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-        self.reader = Reader(config, self.layout)
+        self.reader = Reader(config, self.layout, starts)
         self.delta_topic = config.topic("deltas")
         self.dead_topic = config.topic("deadletters")
         self.topic_ids = {name: topic_id for topic_id, name in topic_names(config).items()}
@@ -222,7 +237,7 @@ class IngestLoop:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; deliver what was sent before leaving."""
-        self._refresh_partitions()
+        self.refresh_partitions()
         self.reader.start()
         try:
             while not stop.is_set():
@@ -234,15 +249,19 @@ class IngestLoop:
             self.reader.join(CLOSE_S)
 
     def read_up_to(self, ends: Mapping[Source, int]) -> None:
-        """Work until all partitions were read up to their ends, and everything sent was acknowledged: for measurements."""
-        self._refresh_partitions()
+        """Work until all partitions were read up to their ends, and everything sent was acknowledged."""
+        self.refresh_partitions()
         self.reader.start()
         while any(self.ingest.position(source) < end for source, end in ends.items()):
             self.once(FETCH_WAIT_S)
-        self._carry_out(self.ingest.tick(self.clock.now_us()))
-        self.producer.flush()
+        self.finish()
         self.reader.stopping.set()
         self.reader.join()
+
+    def finish(self) -> None:
+        """Tell everything that was counted, and wait until it is acknowledged."""
+        self._carry_out(self.ingest.tick(self.clock.now_us()))
+        self.producer.flush()
 
     def once(self, wait_s: float) -> None:
         """Handle one item of the reader's, and what is due."""
@@ -271,7 +290,7 @@ class IngestLoop:
             self._commit()
             self._measure()
             if now - self._last_refresh > PARTITIONS_REFRESH_S:
-                self._refresh_partitions()
+                self.refresh_partitions()
         self.producer.poll(0)
 
     def _assigned(self, item: Assigned) -> None:
@@ -280,8 +299,7 @@ class IngestLoop:
         self.ingest.assigned(item.source, topic_id, item.offset)
         log.info("partition assigned", topic=topic, partition=partition, offset=item.offset)
         if item.lost_from is not None:
-            for d, delta in enumerate(self.ingest.truncated(item.source, topic_id, item.lost_from, item.offset)):
-                self._produce(self.delta_topic, encode_delta(delta), b"truncated", partition=d)
+            self._carry_out(self.ingest.truncated(item.source, item.lost_from))
 
     # -- records -------------------------------------------------------------------------------------------------
 
@@ -298,10 +316,12 @@ class IngestLoop:
         error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
         if error is None or topic is None or partition is None:
             return
-        if error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
-            log.warning("source error", topic=topic, partition=partition, error=str(error))
-        elif offset is not None:
+        if error.code() == KafkaError._PARTITION_EOF and offset is not None:  # pyright: ignore[reportPrivateUsage]
             self._carry_out(self.ingest.ended((topic, partition), offset, self.clock.now_us()))
+            return
+        log.warning("source error", topic=topic, partition=partition, error=str(error))
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # pyright: ignore[reportPrivateUsage]  # its public name
+            self._carry_out(self.ingest.out_of_range((topic, partition)))
 
     def _events(self, messages: list[Message]) -> None:
         values = list(map(_value, messages))
@@ -366,7 +386,7 @@ class IngestLoop:
                 self.producer.poll(FETCH_WAIT_S)
 
     def _commit(self) -> None:
-        if self.config.embedded:
+        if self.starts is not None:
             return
         safe = {source: self.ingest.safe_offset(source) for source in self.ingest.tables}
         moved = {source: offset for source, offset in safe.items() if self.committed.get(source) != offset}
@@ -382,7 +402,8 @@ class IngestLoop:
             POSITION.labels(topic, partition).set(table.position)
             LAG.labels(topic, partition).set(max(0, table.high_watermark - table.position))
 
-    def _refresh_partitions(self) -> None:
+    def refresh_partitions(self) -> None:
+        """Ask how many partitions the sources have: progress says so, since the watermark must wait for all."""
         self._last_refresh = time.monotonic()
         for topic in self.config.sources:
             self.ingest.n_partitions[topic] = max(1, len(kafka.partitions(self.config, topic)))

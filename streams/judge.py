@@ -175,10 +175,10 @@ class Judge:
             return set()
         match control.body:
             case WeightIntent() as intent:
-                experiment.traffic = experiment.traffic.intent(control.time, intent)
+                experiment.announced(control.time, intent, self.windows)
                 return set()
             case WeightApplied() as applied:
-                experiment.applied(control.time, applied)
+                experiment.applied(control.time, applied, self.windows)
             case Command(command=command):
                 experiment.command(command)
             case Annotation():
@@ -207,7 +207,7 @@ class Judge:
         mark = self.fold.watermark(self.settings.lateness_us)
         closed = self.closed_us
         if mark is not None:
-            closed = max(closed, mark // self.settings.window_us * self.settings.window_us)
+            closed = max(closed, self.windows.start(mark))
         moved, self.closed_us = closed > self.closed_us, closed
         self._summaries(closed, out)
         stuck = self.fold.stuck(self.settings.gap_timeout_us)
@@ -219,8 +219,10 @@ class Judge:
         for experiment in self.experiments.values():
             if not experiment.live or not closed:
                 continue
-            said = experiment.advance(self.windows, closed, hold) if moved else []
-            if not said and (gap_changed or experiment.spec.id in touched):
+            asked = experiment.spec.id in touched
+            fresh = asked and experiment.next_window is None
+            said = experiment.advance(self.windows, closed, hold) if moved or fresh else []
+            if not said and (gap_changed or asked):
                 said = experiment.again(closed, hold)
             out.extend(self._verdict(experiment, judged) for judged in said)
         if moved:
@@ -240,11 +242,11 @@ class Judge:
         offsets = {self._name(key): source.frontier for key, source in sorted(self.fold.sources.items())}
         offsets[self.settings.control_topic] = self.control_offset
         digest = config_digest(spec, self.settings)
-        name = (
-            spec.id, judged.candidate, sorted(offsets.items()), judged.event_time, digest, self.settings.code_version,
-            judgement.action, judgement.reason,
-        )  # fmt: skip
         experiment.sequence += 1
+        name = (
+            spec.id, judged.candidate, experiment.sequence, sorted(offsets.items()), judged.event_time, digest,
+            self.settings.code_version, judgement.action, judgement.reason,
+        )  # fmt: skip
         expires = spec.rollback.window_us if judgement.action == "ROLLBACK" else VERDICT_TTL_US
         return Verdict(
             verdict_id=str(uuid.uuid5(VERDICT_NAMESPACE, repr(name))),

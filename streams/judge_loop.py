@@ -25,6 +25,7 @@ from prometheus_client import Counter, Gauge
 from schemas.codec import Malformed, UnknownSchema, iso
 from schemas.config import Config
 from schemas.delta import ControlCopy, decode_delta, encode_delta
+from schemas.errors import InfrastructureError
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import checkpoint, kafka
@@ -36,6 +37,10 @@ STATE_EVERY_S = 15.0
 STATE_CHUNK_BYTES = 512 * 1024
 POLL_S = 0.1
 BATCH_MAX = 2000
+WRITE_SETTINGS = {"message.timeout.ms": 0}
+"""Messages wait for ever, in order: a control record that is overtaken by a later one would never apply."""
+
+Headers = list[tuple[str, str | bytes | None]]
 
 log = structlog.get_logger("judge")
 VERDICTS = Counter("davy_judge_verdicts_total", "Verdicts issued.", ["action"])
@@ -61,7 +66,7 @@ class JudgeLoop:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.producer: Producer = kafka.producer(config)
+        self.producer: Producer = kafka.producer(config, **WRITE_SETTINGS)
         self.deltas: Consumer = kafka.consumer(config, f"{config.prefix}judge", **member(config, "judge"))
         self.control: Consumer = kafka.consumer(config, f"{config.prefix}judge-control")
         self.control_next = 0
@@ -70,25 +75,32 @@ class JudgeLoop:
         self.topics = topic_names(config)
         self.owned: dict[int, Owned] = {}
         self.control_log: list[ControlCopy] = []
+        self._undelivered: KafkaError | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
-        self._begin()
+        self.begin()
         try:
             while not stop.is_set():
-                for message in self.deltas.consume(BATCH_MAX, POLL_S):
-                    self._take(message)
-                self._follow_control()
-                self.producer.poll(0)
-                for partition, owned in self.owned.items():
-                    if time.monotonic() - owned.saved_at > STATE_EVERY_S:
-                        self._save(partition, owned)
+                self.once()
         finally:
             self.producer.flush(5)
             self.deltas.close()
             self.control.close()
 
-    def _begin(self) -> None:
+    def once(self) -> None:
+        """Handle what came, and what is due."""
+        for message in self.deltas.consume(BATCH_MAX, POLL_S):
+            self._take(message)
+        self._follow_control()
+        self.producer.poll(0)
+        self._require_delivered()
+        for partition, owned in self.owned.items():
+            if time.monotonic() - owned.saved_at > STATE_EVERY_S:
+                self._save(partition, owned)
+
+    def begin(self) -> None:
+        """Join the group, or take all partitions where the broker keeps no groups worth the name."""
         self.control.assign([TopicPartition(self.config.topic("control"), 0, 0)])
         if self.config.embedded:
             self._assigned(self.deltas, [TopicPartition(self.delta_topic, p) for p in self.partitions])
@@ -166,24 +178,25 @@ class JudgeLoop:
                 ALARMS.inc()
                 log.error("alarm", partition=partition, text=text)
 
-    def _produce(self, topic: str, key: str, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
+    def _produce(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
         self._enqueue(self.config.topic(topic), key.encode(), value, None, headers)
 
-    def _enqueue(
-        self,
-        topic: str,
-        key: bytes,
-        value: bytes | None,
-        partition: int | None,
-        headers: list[tuple[str, str | bytes | None]],
-    ) -> None:
+    def _enqueue(self, topic: str, key: bytes, value: bytes, partition: int | None, headers: Headers) -> None:
         place: dict[str, Any] = {} if partition is None else {"partition": partition}
         while True:
             try:
-                self.producer.produce(topic, value, key, headers=headers, **place)
+                self.producer.produce(topic, value, key, headers=headers, on_delivery=self._reported, **place)
                 return
             except BufferError:
                 self.producer.poll(POLL_S)
+
+    def _reported(self, error: KafkaError | None, _: Message) -> None:
+        self._undelivered = self._undelivered or error
+
+    def _require_delivered(self) -> None:
+        """What the broker did not take is said again by whoever goes on from the last state: end before there is a newer."""
+        if self._undelivered is not None:
+            raise InfrastructureError(f"the broker did not take what the judge said: {self._undelivered.str()}")
 
     # -- control -------------------------------------------------------------------------------------------------
 
@@ -204,9 +217,8 @@ class JudgeLoop:
         """The log was read to its end for the first time: from now on this process appends the control records."""
         if not owned.caught_up:
             owned.caught_up = True
-            self._copy(
-                partition, [copy for copy in self.control_log if copy.control_offset > owned.judge.control_offset]
-            )
+            known = owned.judge.control_offset
+            self._copy(partition, [copy for copy in self.control_log if copy.control_offset > known])
 
     def _copy(self, partition: int, copies: list[ControlCopy]) -> None:
         for copy in copies:
@@ -227,6 +239,7 @@ class JudgeLoop:
         if self.producer.flush(STATE_EVERY_S):
             log.warning("state not acknowledged", partition=partition)
             return
+        self._require_delivered()
         manifest = {
             "generation": owned.generation, "chunks": len(chunks), "digest": hashlib.sha256(data).hexdigest(),
             "epoch": owned.judge.epoch, "next_offset": owned.next_offset, "layout": owned.judge.settings.digest,
@@ -281,7 +294,7 @@ class JudgeLoop:
         return manifest, chunks
 
 
-def cloud_event(verdict: Verdict, prefix: str) -> list[tuple[str, str | bytes | None]]:
+def cloud_event(verdict: Verdict, prefix: str) -> Headers:
     """CloudEvents attributes of a verdict as Kafka headers (binary mode)."""
     return [
         ("ce_specversion", "1.0"), ("ce_id", verdict.verdict_id), ("ce_source", f"/{prefix.rstrip('.')}/judge"),

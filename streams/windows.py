@@ -56,6 +56,10 @@ class Windows:
         self._groups: dict[Group, dict[int, dict[Label, Content]]] = {}
         self._open: dict[SourceKey, dict[int, Content]] = {}
 
+    def start(self, time_us: int) -> int:
+        """Start of the window that holds a time."""
+        return time_us // self.length_us * self.length_us
+
     def count(self, source: SourceKey, cell: Cell) -> None:
         """A verified cell of the source's open block."""
         if cell.window + self.length_us <= self.floor_us:
