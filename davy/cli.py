@@ -285,6 +285,21 @@ def split(
     print(f"{out}: " + ", ".join(f"{name} {100 * share:.4g} %" for name, share in shares.items()))
 
 
+@app.command(epilog=_example("davy repair --partition 3 --blocks 12..14"))
+def repair(
+    partition: Annotated[int, typer.Option(metavar="P", min=0, help="Of the source topic.")],
+    blocks: Annotated[str, typer.Option(metavar="A..B", help="First and last; `A..` means all from A on.")],
+    topic: Annotated[str | None, typer.Option(help="Which source, where there are several.")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Emit the counts of log ranges again, where a verdict's reason says that some are missing."""
+    from davy.commands.repair import repair as command
+    from davy.commands.run import load
+
+    raise typer.Exit(command(partition, blocks, topic, load(config, data_dir)))
+
+
 @app.command(epilog=_example("davy status checkout-2.4.0 --watch"))
 def status(
     experiment: Annotated[str | None, typer.Argument(help="Without one: all.")] = None,
