@@ -81,7 +81,7 @@ TRANSITIONS: Mapping[tuple[State, Kind], State] = {
     **{(state, K.APPLY): S.SHIFTING for state in (S.BAKING, S.PAUSED, S.PROMOTED, S.ROLLED_BACK, S.ABORTED)},
     **{(state, K.SHIFTED): after for state, after in SHIFTS.items()},
     **{(state, K.SHIFT_FAILED): S.PAUSED for state in SHIFTS},
-    **{(state, K.NEW_JUDGE): state for state in State if state is not S.PENDING},
+    **{(state, K.NEW_JUDGE): state for state in (S.BAKING, S.PAUSED, *SHIFTS)},
 }
 COMMANDS: Mapping[str, Kind] = {
     "pause": K.PAUSE, "resume": K.RESUME, "approve": K.APPROVE, "promote": K.FORCE_PROMOTE,
@@ -189,7 +189,7 @@ def take_verdict(rollout: Rollout, verdict: Verdict, now_us: int) -> tuple[Rollo
     event = Event(kind, verdict.verdict_id, verdict.reason, verdict=verdict, variant=verdict.variant)
     if verdict.epoch < rollout.epoch:
         return _refused(rollout, event, f"its epoch {verdict.epoch} is below {rollout.epoch}: an old judge", now_us)
-    if verdict.epoch > max(rollout.epoch, FIRST_EPOCH):
+    if verdict.epoch > max(rollout.epoch, FIRST_EPOCH) and (rollout.state, K.NEW_JUDGE) in TRANSITIONS:
         # into the ledger, so that whoever goes on after a crash still refuses what older judges say
         over = f"a judge took over (epoch {verdict.epoch}): what older ones say is refused from now on"
         noted = Event(K.NEW_JUDGE, f"epoch {verdict.epoch}", over)
