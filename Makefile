@@ -8,8 +8,9 @@ NPROC := 2
 
 setup: .venv/ready
 
+# 1 says that the candidate was rolled back: here that is how it should end.
 demo: .venv/ready
-	$(BIN)/davy demo
+	@$(BIN)/davy demo || test $$? -eq 1
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n $(NPROC)
