@@ -68,13 +68,18 @@ Output = Send | Reread | Restart
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Records of one source partition with consecutive offsets. `place` int64 (n,) says which row each record became,
-    -1 for those that did not decode."""
+    """Records of one source partition with consecutive offsets; `kafka_us` int64 (n,) are their Kafka timestamps.
+
+    A record may have become any number of rows: `index` int64 (rows,), ascending, says of each row which record (0 to n - 1)
+    it came from. `dead` int64 (k,), ascending, names the record of each row that did not decode.
+    """
 
     source: Source
     first_offset: int
     kafka_us: Ints
-    place: Ints
+    rows: pa.RecordBatch
+    index: Ints
+    dead: Ints
 
 
 @dataclass(slots=True)
@@ -89,7 +94,7 @@ class Table:
     empty_from: int
     block: OpenBlock
     undecodable: int = 0
-    """Records of the open block that did not decode."""
+    """Rows of the open block that did not decode (of a record that did not decode at all: one)."""
     waiting: dict[int, int] = field(default_factory=dict[int, int])
     """Messages without a delivery report, by block."""
     believe_jump: bool = False
@@ -135,13 +140,14 @@ class Ingest:
 
     # -- records -------------------------------------------------------------------------------------------------
 
-    def records(self, run: Run, rows: pa.RecordBatch, now_us: int) -> Iterator[Output | tuple[int, Rejected]]:
+    def records(self, run: Run, now_us: int) -> Iterator[Output | tuple[int, Rejected]]:
         """Count a run; gives what to send, and (offset, rejected row) for the dead letters."""
         table = self.tables.get(run.source)
         if table is None:
             return
         skip = max(0, table.position - run.first_offset)
-        if skip >= len(run.place):
+        n = len(run.kafka_us)
+        if skip >= n:
             return
         first = run.first_offset + skip
         if first > table.position:
@@ -152,32 +158,28 @@ class Ingest:
                 return
             yield from self._pass_over(run.source, table, first, now_us)
         table.believe_jump = table.seeking = False
-        place, kafka_us = run.place[skip:], run.kafka_us[skip:]
         size = self.layout.block_records
-        start = 0
-        while start < len(place):
-            end = min(len(place), start + (table.position // size + 1) * size - table.position)
-            for rejected in self._count(table, place[start:end], kafka_us[start:end], rows):
-                yield table.position + rejected.row, rejected
+        start = skip
+        while start < n:
+            end = min(n, start + (table.position // size + 1) * size - table.position)
+            for record, rejected in self._count(table, run, start, end):
+                yield run.first_offset + record, rejected
             table.position += end - start
             start = end
             if table.position % size == 0:
                 yield from self._complete(run.source, table, table.position, now_us)
 
-    def _count(self, table: Table, place: Ints, kafka_us: Ints, rows: pa.RecordBatch) -> list[Rejected]:
-        decoded = np.flatnonzero(place >= 0)
-        table.undecodable += len(place) - len(decoded)
-        if not len(decoded):
+    def _count(self, table: Table, run: Run, start: int, end: int) -> list[tuple[int, Rejected]]:
+        """Count the rows of records `start` to `end`, which lie in the open block; rejected rows with their record."""
+        died = np.searchsorted(run.dead, (start, end))
+        table.undecodable += int(died[1] - died[0])
+        low, high = np.searchsorted(run.index, (start, end)).tolist()
+        if low == high:
             return []
-        taken = place[decoded]
-        part = (
-            rows.slice(int(taken[0]), len(taken))
-            if taken[-1] - taken[0] == len(taken) - 1
-            else rows.take(pa.array(taken))
-        )
-        rejected = table.block.add(part, kafka_us[decoded])
-        self.counted += len(taken)
-        return [Rejected(int(decoded[reject.row]), reject.reason, reject.dead) for reject in rejected]
+        record = run.index[low:high]
+        rejected = table.block.add(run.rows.slice(low, high - low), run.kafka_us[record])
+        self.counted += high - low
+        return [(int(record[reject.row]), reject) for reject in rejected]
 
     def ended(self, source: Source, offset: int, now_us: int) -> Iterator[Output]:
         """The end of the partition was reached at `offset`: told directly after a seek, nothing countable lies before it."""

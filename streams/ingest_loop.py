@@ -28,7 +28,7 @@ from schemas.errors import InfrastructureError, UserError
 from streams import kafka
 from streams.aggregate import Rejected
 from streams.clock import Clock
-from streams.decode import decode
+from streams.formats import decoders
 from streams.ingest import Ingest, Output, Reread, Restart, Run, Send, Source, Token
 from streams.layout import Layout
 from streams.membership import member
@@ -227,6 +227,7 @@ class IngestLoop:
         self.layout = Layout.of(config)
         self.clock = Clock.of(config)
         self.ingest = Ingest(self.layout)
+        self.decoders = decoders(config)
         self.producer: Producer = kafka.producer(config, **{"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
         self.reader = Reader(config, self.layout, starts)
         self.delta_topic = config.topic("deltas")
@@ -324,16 +325,27 @@ class IngestLoop:
             self._carry_out(self.ingest.out_of_range((topic, partition)))
 
     def _events(self, messages: list[Message]) -> None:
-        values = list(map(_value, messages))
-        decoded = decode(values, self.config.limits.record_bytes)
-        place = np.full(len(values), -1, np.int64)
-        place[decoded.index] = np.arange(len(decoded.index))
+        if len(self.decoders) > 1:
+            for topic in dict.fromkeys(map(Message.topic, messages)):
+                self._events_of(str(topic), [message for message in messages if message.topic() == topic])
+        else:
+            self._events_of(next(iter(self.decoders)), messages)
+
+    def _events_of(self, topic: str, messages: list[Message]) -> None:
+        """Count the rows of some records of one topic."""
+        decoder = self.decoders[topic]
+        headers = list(map(Message.headers, messages)) if decoder.wants_headers else None
+        decoded = decoder.decode(list(map(Message.value, messages)), headers)
         for reject in decoded.rejects:
             self._dead(messages[reject.index], reject.reason)
+        dead = np.array([reject.index for reject in decoded.rejects for _ in range(reject.rows)], np.int64)
         now_us = self.clock.now_us()
-        for start, end, source, first, kafka_us in _runs(messages):
-            run = Run(source, first, kafka_us, place[start:end])
-            self._carry_out(self.ingest.records(run, decoded.rows, now_us), messages[start:end], first)
+        for start, end, partition, first, kafka_us in _runs(messages):
+            low, high = np.searchsorted(decoded.index, (start, end)).tolist()
+            rows, index = decoded.rows.slice(low, high - low), decoded.index[low:high] - start
+            died = dead[slice(*np.searchsorted(dead, (start, end)))] - start
+            run = Run((topic, partition), first, kafka_us, rows, index, died)
+            self._carry_out(self.ingest.records(run, now_us), messages[start:end], first)
         EVENTS.inc(len(decoded.index))
 
     def _dead(self, message: Message, reason: str) -> None:
@@ -409,11 +421,11 @@ class IngestLoop:
             self.ingest.n_partitions[topic] = max(1, len(kafka.partitions(self.config, topic)))
 
 
-_error, _value, _second = Message.error, Message.value, itemgetter(1)
+_error, _second = Message.error, itemgetter(1)
 
 
-def _runs(messages: list[Message]) -> Iterable[tuple[int, int, Source, int, Ints]]:
-    """Stretches of consecutive offsets of one partition: start, end, source, first offset, Kafka timestamps in us."""
+def _runs(messages: list[Message]) -> Iterable[tuple[int, int, int, int, Ints]]:
+    """Stretches of consecutive offsets of one topic's partitions: start, end, partition, first offset, Kafka times in us."""
     n = len(messages)
     partitions = np.fromiter(map(Message.partition, messages), np.int64, n)
     offsets = np.fromiter(map(Message.offset, messages), np.int64, n)
@@ -421,8 +433,7 @@ def _runs(messages: list[Message]) -> Iterable[tuple[int, int, Source, int, Ints
     breaks = np.flatnonzero((np.diff(partitions) != 0) | (np.diff(offsets) != 1)) + 1
     borders = [0, *breaks.tolist(), n]
     for start, end in itertools.pairwise(borders):
-        topic = str(messages[start].topic())
-        yield start, end, (topic, int(partitions[start])), int(offsets[start]), kafka_us[start:end]
+        yield start, end, int(partitions[start]), int(offsets[start]), kafka_us[start:end]
 
 
 def run(config: Config, stop: threading.Event) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 from analyzers import histogram
 from schemas.config import Config
+from streams.formats import identity
 
 AGGREGATE_VERSION = 1
 """Raised only when the meaning of the aggregate changes, so that ordinary releases roll."""
@@ -16,7 +17,8 @@ AGGREGATE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Times in microseconds; `measures` are (name, resolution) of the registered ones, in order of name."""
+    """Times in microseconds; `measures` are (name, resolution) of the registered ones, in order of name; `inputs` says per
+    source topic what its rows depend on besides its records, as JSON text."""
 
     block_records: int
     window_us: int
@@ -27,6 +29,7 @@ class Layout:
     dimensions: tuple[str, ...]
     measures: tuple[tuple[str, float], ...]
     delta_partitions: int
+    inputs: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> Self:
@@ -37,10 +40,15 @@ class Layout:
             limits.label_bytes, tuple(config.dimensions),
             tuple(sorted((name, measure.resolution) for name, measure in config.measures.items())),
             limits.delta_partitions,
+            tuple(sorted((topic, _text(identity(config, topic, source))) for topic, source in config.sources.items())),
         )  # fmt: skip
 
     @property
     def digest(self) -> str:
         """16 hex digits; deltas of different digests never mix."""
         content = [AGGREGATE_VERSION, histogram.BINS_PER_OCTAVE, histogram.EXPONENT_MIN, "fnv1a64", "read_committed"]
-        return hashlib.sha256(json.dumps([*content, asdict(self)], sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(_text([*content, asdict(self)]).encode()).hexdigest()[:16]
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, sort_keys=True)

@@ -10,41 +10,56 @@ with those that came.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyruhvro
 
 from schemas import codec
+from schemas.config import Config, Input
 from streams.columns import EVENT_SCHEMA
+from streams.formats.base import Decoded, Headers, Ints, Reject, Values, empty
 
-Ints = npt.NDArray[np.int64]
-Values = Sequence[bytes | None]
 MAGIC_LONG = -98
 """What ``C3 01`` is as a zigzag varint."""
 VARINT_STEPS = tuple(1 << bits for bits in range(7, 64, 7))
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A record that cannot be used: its place in the batch, and why."""
+class Avro:
+    """The format."""
 
-    index: int
-    reason: str
+    name = "avro"
+
+    def decoder(self, config: Config, topic: str, source: Input) -> AvroDecoder:
+        """For single-object encoding."""
+        return AvroDecoder(config.limits.record_bytes)
+
+    def identity(self, config: Config, topic: str, source: Input) -> dict[str, Any]:
+        """The schema that records must have."""
+        return {"schemas": [codec.fingerprint("RequestEvent").hex()]}
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """Columns as `EVENT_SCHEMA` names them; `index` int64 (n,) is each row's place in the batch."""
+class AvroDecoder:
+    """Records of one topic."""
 
-    rows: pa.RecordBatch
-    index: Ints
-    rejects: list[Reject]
+    wants_headers = False
+
+    def __init__(self, record_bytes_max: int) -> None:
+        self.record_bytes_max = record_bytes_max
+
+    def decode(self, values: Values, headers: Headers | None = None) -> Decoded:
+        """Columns of all records that can be used, and the others with their reasons."""
+        lengths = np.fromiter(map(len, cast("list[bytes]", values)), np.int64, len(values)) if all(values) else None
+        if lengths is not None and (not len(lengths) or int(lengths.max()) <= self.record_bytes_max):
+            rows = _whole(cast("list[bytes]", values), lengths)
+            if rows is not None:
+                return Decoded(rows, np.arange(len(values)), [])
+        return _apart(values, self.record_bytes_max)
+
+
+FORMAT = Avro()
 
 
 @cache
@@ -64,20 +79,10 @@ def _fingerprint_bits() -> int:
     return int(np.frombuffer(codec.fingerprint("RequestEvent"), np.int64)[0])
 
 
-def decode(values: Values, record_bytes_max: int) -> Decoded:
-    """Columns of all records that can be used, and the others with their reasons."""
-    lengths = np.fromiter(map(len, cast("Sequence[bytes]", values)), np.int64, len(values)) if all(values) else None
-    if lengths is not None and (not len(lengths) or int(lengths.max()) <= record_bytes_max):
-        rows = _whole(cast("list[bytes]", values), lengths)
-        if rows is not None:
-            return Decoded(rows, np.arange(len(values)), [])
-    return _apart(values, record_bytes_max)
-
-
 def _whole(values: list[bytes], lengths: Ints) -> pa.RecordBatch | None:
     """All records at once, or None where one of them is not as it should be."""
     if not values:
-        return _empty()
+        return empty()
     rows = _columns(values)
     if rows is None or encoded_bytes(rows) + codec.HEADER_BYTES * len(values) != int(lengths.sum()):
         return None
@@ -114,7 +119,7 @@ def _apart(values: Values, record_bytes_max: int) -> Decoded:
         pa.Table.from_batches([part for part, _ in good], EVENT_SCHEMA).combine_chunks().to_batches() if good else []
     )
     rejects.sort(key=lambda reject: reject.index)
-    return Decoded(rows[0] if rows else _empty(), index, rejects)
+    return Decoded(rows[0] if rows else empty(), index, rejects)
 
 
 def _header_fault(value: bytes | None, record_bytes_max: int) -> str | None:
@@ -159,10 +164,6 @@ def _alone(value: bytes, index: int, good: list[tuple[pa.RecordBatch, list[int]]
         rejects.append(Reject(index, "the record does not follow its schema"))
     else:
         good.append((rows, [index]))
-
-
-def _empty() -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in EVENT_SCHEMA], schema=EVENT_SCHEMA)
 
 
 # -- how long the records must have been -----------------------------------------------------------------------------
