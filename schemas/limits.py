@@ -29,9 +29,11 @@ class Limits(Model):
     gap_timeout_us: PositiveUs = _time(30_000_000, "gap_timeout", "30s")
     """Counts that are missing for longer than this make verdicts HOLD, and a repair is asked for."""
     keys_per_block: int = Field(default=10_000, ge=1, le=65_535)
-    """Distinct keys in a block; later ones are counted under `__other__` (layout)."""
+    """Cells of a block; beyond, dimensions are told together as `__other__`, and an arm is new with its 16th row (layout)."""
+    arms_per_service: int = Field(default=500, ge=1, le=65_535)
+    """Experiment, version, variant combinations of a service in a block; a later one is new with its 16th row (layout)."""
     label_bytes: int = Field(default=256, ge=16, le=4096)
-    """A longer service, version, variant or dimension makes its row unusable (layout)."""
+    """A longer service, version, variant or dimension, or one that does not print, makes its row unusable (layout)."""
     record_bytes: int = Field(default=65_536, ge=1024, le=2**30)
     """A larger source record goes to the dead letters undecoded (layout)."""
     message_bytes: int = Field(default=900_000, ge=10_000, le=2**30)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from analyzers.histogram import bin_of, quarter_octave
 from schemas.delta import AFFECTED_MAX, QUARTERS, ROW_SAMPLE, Cell, Measure
 from schemas.packing import pack_many
+from streams.admission import Admission, Labels
 from streams.governance import Checked, Values, check, integers, label_faults, valid
 from streams.layout import Layout
 from streams.route import delta_partition
@@ -27,8 +28,7 @@ from streams.unit_hash import Hashes, bucket, unit_hash
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
-OTHER = "__other__"
-"""Label of rows whose key came after the block already had `keys_per_block` of them."""
+Key = tuple[Labels, int]
 BIN_BITS, JOINT_BITS, BUCKET_BITS, HASH_BITS = 13, 16, 7, 32
 DENSE_MAX = 1 << 18
 """Largest table of label codes that is looked up directly; beyond, codes are made dense again by sorting."""
@@ -107,11 +107,8 @@ class OpenBlock:
         self.dead = 0
         self.max_event_time: int | None = None
         self._label_columns = ("experiment_id", "service", "environment", "version", "variant", *layout.dimensions)
-        self._keys: list[tuple[tuple[str | None, ...], int]] = []
-        self._cell_of: dict[bytes, int] = {}
-        self._other_of: dict[int, int] = {}
-        self._interned: list[dict[str | None, int]] = [{} for _ in self._label_columns]
-        self._words: list[list[str | None]] = [[] for _ in self._label_columns]
+        self._admission = Admission(layout)
+        self._keys = self._admission.keys
         self._scalars = np.zeros((0, len(SCALARS)), np.int64)
         self._weight_range = np.zeros((0, 2), np.int64)
         self._changed = np.zeros(0, np.bool_)
@@ -238,11 +235,11 @@ class OpenBlock:
         """Number of each row's cell, int64 (n,); new cells in order of their first row."""
         first_window = int(windows.min())
         code, size = windows - first_window, int(windows.max()) - first_window + 1
-        codes: list[Ints] = []
+        columns: list[Ints] = []
         words: list[list[str | None]] = []
         for name in self._label_columns:
             column, known = _codes(rows.column(name))
-            codes.append(column)
+            columns.append(column)
             words.append(known)
             if size * len(known) > DENSE_MAX:
                 _, code = np.unique(code, return_inverse=True)
@@ -255,55 +252,33 @@ class OpenBlock:
         first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
         seen = np.sort(first[first < len(code)])
         cell_of_code = np.zeros(size, np.int64)
-        cell_of_code[code[seen]] = self._numbers(seen, codes, words, windows)
-        return cell_of_code[code]
-
-    def _numbers(self, seen: Ints, codes: list[Ints], words: list[list[str | None]], windows: Ints) -> Ints:
-        """Cell numbers of the rows `seen`, each the first of its key in the batch, in order of offset."""
-        table = np.empty((len(seen), len(codes) + 1), np.int64)
-        for i, column in enumerate(codes):
-            interned = np.array([self._intern(i, word) for word in words[i]], np.int64)
-            table[:, i] = interned[column[seen]]
-        table[:, -1] = windows[seen]
-        raw, width = table.tobytes(), table.shape[1] * 8
-        numbers = np.empty(len(seen), np.int64)
-        for i in range(len(seen)):
-            key = raw[i * width : (i + 1) * width]
-            number = self._cell_of.get(key)
-            if number is None:
-                number = self._new(key, table[i])
-            numbers[i] = number
+        numbers, crowded_from = self._numbers(_keys(seen, columns, words, windows))
+        cell_of_code[code[seen[: len(numbers)]]] = numbers
+        cells = cell_of_code[code]
+        if crowded_from < len(seen):
+            later: Ints = np.arange(int(seen[crowded_from]), len(code), dtype=np.int64)
+            cells[later] = [self._number(*key) for key in _keys(later, columns, words, windows)]
         self._grow()
-        return numbers
+        return cells
 
-    def _intern(self, column: int, word: str | None) -> int:
-        known = self._interned[column]
-        code = known.get(word)
-        if code is None:
-            code = known[word] = len(known)
-            self._words[column].append(word)
-        return code
-
-    def _new(self, key: bytes, codes: Ints) -> int:
-        window = int(codes[-1])
-        if len(self._cell_of) >= self.layout.keys_per_block:
-            number = self._other_of.get(window)
+    def _numbers(self, keys: Iterator[Key]) -> tuple[list[int], int]:
+        """Cell numbers of keys in order of offset, up to the first that is not admitted, and how many these are."""
+        numbers: list[int] = []
+        for labels, window in keys:
+            number = self._admission.cell(labels, window)
             if number is None:
-                number = self._other_of[window] = len(self._keys)
-                nothing = (None,) * len(self.layout.dimensions)
-                self._append((None, OTHER, OTHER, OTHER, None, *nothing), window)
-            return number
-        number = self._cell_of[key] = len(self._keys)
-        labels = tuple(self._words[i][int(code)] for i, code in enumerate(codes[:-1]))
-        self._append(labels, window)
-        return number
+                break
+            numbers.append(number)
+        return numbers, len(numbers)
 
-    def _append(self, labels: tuple[str | None, ...], window: int) -> None:
-        self._keys.append((labels, window))
-        self._routes.append(delta_partition(str(labels[1]), str(labels[2]), self.layout.delta_partitions))
+    def _number(self, labels: Labels, window: int) -> int:
+        number = self._admission.cell(labels, window)
+        return self._admission.late(labels, window) if number is None else number
 
     def _grow(self) -> None:
         n = len(self._keys)
+        for labels, _ in self._keys[len(self._routes) :]:
+            self._routes.append(delta_partition(str(labels[1]), str(labels[2]), self.layout.delta_partitions))
         self._scalars = _grown(self._scalars, n)
         self._weight_range, self._changed = _grown(self._weight_range, n), _grown(self._changed, n)
 
@@ -382,6 +357,15 @@ def _codes(column: Any) -> tuple[Ints, list[str | None]]:
         indices = pc.fill_null(indices, len(words))
         words.append(None)
     return indices.to_numpy(zero_copy_only=False).astype(np.int64), words
+
+
+def _keys(rows: Ints, columns: list[Ints], words: list[list[str | None]], windows: Ints) -> Iterator[Key]:
+    """Labels and windows of some rows."""
+    labels: list[list[str | None]] = []
+    for column, known in zip(columns, words, strict=True):
+        codes: list[int] = column[rows].tolist()
+        labels.append([known[code] for code in codes])
+    return zip(zip(*labels, strict=True), windows[rows].tolist(), strict=True)
 
 
 def error_rows(rows: pa.RecordBatch) -> Bools:

@@ -6,7 +6,8 @@ decides the same. Recorded files have no such time: nothing in them is late.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 
 from schemas.delta import SAMPLE_RATE_ONE
 from streams.layout import Layout
+from streams.unit_hash import string_buffers
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -26,6 +28,11 @@ INTEGER_MEASURES = ("duration_us", "cpu_us", "memory_bytes")
 VALUE_MAX = 1 << 46
 """Largest value of a measure in its resolution: sums of a block then fit 63 bits."""
 SAMPLE_RATE_MIN = 1 / SAMPLE_RATE_ONE
+ASCII_VISIBLE = (0x21, 0x7E)
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff0-\uffff\ue000-\uf8ff\U000e0000-\U0010ffff]|^\\s|\\s$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +91,46 @@ def check(rows: pa.RecordBatch, kafka_us: Ints | None, layout: Layout) -> Checke
 def label_faults(
     rows: pa.RecordBatch, columns: Sequence[str], label_bytes_max: int
 ) -> tuple[Bools, list[tuple[int, str]]]:
-    """Rows whose labels are too long, or that have none where one is needed: they have no usable key."""
+    """Rows with a label that is empty, too long or does not print: they have no usable key. Each with its first reason."""
     bad = np.zeros(rows.num_rows, np.bool_)
     reasons: list[tuple[int, str]] = []
     for name in columns:
-        column = rows.column(name)
-        sizes = pc.binary_length(column)
-        least, most = (bound.as_py() for bound in pc.min_max(sizes).values())
-        if most is None or (most <= label_bytes_max and least > 0):
-            continue
-        wrong = pc.or_(pc.greater(sizes, label_bytes_max), pc.equal(sizes, 0))
-        found = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False) & ~bad
-        bad |= found
-        reasons += [
-            (int(row), f"{name} is empty or longer than {label_bytes_max} bytes") for row in np.flatnonzero(found)
-        ]
+        column: Any = rows.column(name)
+        for wrong, reason in _faults_of(column, label_bytes_max):
+            found = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False) & ~bad
+            bad |= found
+            reasons += [(int(row), f"{name} {reason}") for row in np.flatnonzero(found)]
     return bad, sorted(reasons)
+
+
+def _faults_of(column: Any, label_bytes_max: int) -> Iterator[tuple[Any, str]]:
+    sizes = pc.binary_length(column)
+    least, most = (bound.as_py() for bound in pc.min_max(sizes).values())
+    if most is None:
+        return
+    if most > label_bytes_max or not least:
+        wrong = pc.or_(pc.greater(sizes, label_bytes_max), pc.equal(sizes, 0))
+        yield wrong, f"is empty or longer than {label_bytes_max} bytes"
+    offsets, data = string_buffers(column)
+    data = data[offsets[0] : offsets[-1]]
+    if len(data) and (data.min() < ASCII_VISIBLE[0] or data.max() > ASCII_VISIBLE[1]):
+        encoded = pc.dictionary_encode(column.view(pa.binary()))
+        wrong = np.array([not printable(word) for word in encoded.dictionary.to_pylist()])
+        yield pc.take(pa.array(wrong), encoded.indices), "is not UTF-8 or holds characters that do not print"
+
+
+def printable(word: bytes) -> bool:
+    """Whether a label is UTF-8 that a person can see and tell from others: no control characters, nothing of no width
+    or that turns the direction of writing, no line or paragraph separator, nothing private, no space at its ends. The
+    list is fixed here and not Unicode's newest, since what ingest refuses must not depend on a library's version.
+
+    >>> printable("2.4.0 (größer)".encode()), printable(b"2.4.0\\n"), printable(b"\\xff"), printable("2\\u200b".encode())
+    (True, False, False, False)
+    """
+    try:
+        return _UNPRINTABLE.search(word.decode()) is None
+    except UnicodeDecodeError:
+        return False
 
 
 def integers(column: Any) -> Ints:

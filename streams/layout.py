@@ -11,7 +11,7 @@ from analyzers import histogram
 from schemas.config import Config
 from streams.formats import identity
 
-AGGREGATE_VERSION = 1
+AGGREGATE_VERSION = 2
 """Raised only when the meaning of the aggregate changes, so that ordinary releases roll."""
 
 
@@ -25,6 +25,7 @@ class Layout:
     lateness_us: int
     future_us: int
     keys_per_block: int
+    arms_per_service: int
     label_bytes: int
     dimensions: tuple[str, ...]
     measures: tuple[tuple[str, float], ...]
@@ -37,7 +38,7 @@ class Layout:
         limits = config.limits
         return cls(
             limits.block_records, limits.window_us, limits.lateness_us, limits.future_us, limits.keys_per_block,
-            limits.label_bytes, tuple(config.dimensions),
+            limits.arms_per_service, limits.label_bytes, tuple(config.dimensions),
             tuple(sorted((name, measure.resolution) for name, measure in config.measures.items())),
             limits.delta_partitions,
             tuple(sorted((topic, _text(identity(config, topic, source))) for topic, source in config.sources.items())),

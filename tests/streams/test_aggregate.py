@@ -16,7 +16,8 @@ from schemas.config import Config
 from schemas.delta import QUARTERS, ROW_SAMPLE, SAMPLE_RATE_ONE, UNIT_BUCKETS, Cell
 from schemas.packing import unpack
 from schemas.record import plain
-from streams.aggregate import OTHER, OpenBlock, exact_sums
+from streams.admission import OFTEN, OTHER
+from streams.aggregate import OpenBlock, exact_sums
 from streams.columns import EVENT_SCHEMA
 from streams.layout import Layout
 from streams.route import delta_partition
@@ -160,18 +161,32 @@ def test_only_changed_cells_are_sent_again() -> None:
     assert len(block.changed_cells()) == 1
 
 
-def test_keys_beyond_the_cap_are_counted_together_in_order_of_offset() -> None:
-    layout = Layout.of(Config.model_validate({"limits": {"keys_per_block": 2}}))
-    rows, _ = events(random.Random(2), 40)
-    for i, row in enumerate(rows):
-        row |= {"version": f"bogus-{i}", "timestamp": T0, "duration_us": 5, "sample_rate": 1.0, "measures": None}
-        row |= {"experiment_id": None, "variant": None, "segment": None, "service": "checkout"}
-    one, two = OpenBlock.start(layout), OpenBlock.start(layout)
-    one.add(batch(rows), None)
-    two.add(batch(rows[:1]), None)
-    two.add(batch(rows[1:]), None)
-    assert [(c.version, c.rows) for c in one.cells()] == [("bogus-0", 1), ("bogus-1", 1), (OTHER, 38)]
-    assert one.cells() == two.cells()
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flood_of_labels_gives_equal_bytes_in_any_cut_and_hides_nothing_that_comes_often(seed: int) -> None:
+    rng = random.Random(seed)
+    layout = Layout.of(Config.model_validate({"limits": {"keys_per_block": 60, "arms_per_service": 20}}))
+    rows, arrivals = events(rng, 1500)
+    for row in rows:
+        row |= {"duration_us": 5, "sample_rate": 1.0, "measures": None, "experiment_id": "e1", "variant": None}
+        if rng.random() < 0.6:
+            row |= {"version": f"bogus-{rng.randrange(900)}", "service": "checkout"}
+    rows.sort(key=lambda row: not row["version"].startswith("bogus") and rng.random() < 0.9)
+    whole, cut = OpenBlock.start(layout), OpenBlock.start(layout)
+    whole.add(batch(rows), arrivals)
+    borders = sorted({0, len(rows), *rng.choices(range(len(rows)), k=40)})
+    for start, end in itertools.pairwise(borders):
+        cut.add(batch(rows[start:end]), arrivals[start:end])
+    assert [plain(cell) for cell in cut.cells()] == [plain(cell) for cell in whole.cells()]
+    found = Counter[tuple[str, str]]()
+    for cell in whole.cells():
+        found[cell.service, cell.version] += cell.seen
+    expected = Counter((row["service"], row["version"]) for row in rows)
+    assert found["checkout", OTHER] > 300
+    assert found.total() == expected.total() == sum(whole.rows_d)
+    for key in (("checkout", "1"), ("checkout", "2")):
+        assert 0 <= expected[key] - found[key] < OFTEN
+    for key in (("cart", "1"), ("cart", "2")):
+        assert expected[key] == found[key], "another service's flood took rows of this one"
 
 
 def test_a_row_without_a_usable_key_is_dead() -> None:

@@ -1,0 +1,106 @@
+"""What a row must be to count, row by row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas import codec
+from schemas.config import Config
+from streams.aggregate import OpenBlock
+from streams.columns import EVENT_SCHEMA
+from streams.decode import decode
+from streams.governance import check, label_faults, printable
+from streams.layout import Layout
+
+T0 = 1_790_000_000_000_000
+LAYOUT = Layout.of(Config.model_validate({"measures": ["cart"]}))
+ROW: dict[str, Any] = dict.fromkeys(field.name for field in EVENT_SCHEMA) | {
+    "timestamp": T0, "service": "cart", "environment": "test", "version": "1", "status": 200, "duration_us": 5,
+    "sample_rate": 1.0,
+}  # fmt: skip
+
+
+def rows(*changes: dict[str, Any]) -> pa.RecordBatch:
+    told = [ROW | change for change in changes]
+    columns = [pa.array([row[field.name] for row in told], field.type) for field in EVENT_SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"duration_us": -1}, "duration_us is negative"),
+        ({"duration_us": -(2**63)}, "duration_us is negative"),
+        ({"duration_us": 2**63 - 1}, "duration_us is negative, too large"),
+        ({"memory_bytes": -5}, "memory_bytes is negative"),
+        ({"measures": {"cart": math.nan}}, "cart is negative, too large or no number"),
+        ({"measures": {"cart": math.inf}}, "cart is negative, too large or no number"),
+        ({"measures": {"cart": -math.inf}}, "cart is negative, too large or no number"),
+        ({"sample_rate": 0.0}, "sample_rate"),
+        ({"sample_rate": math.nan}, "sample_rate"),
+        ({"sample_rate": math.inf}, "sample_rate"),
+        ({"sample_rate": -0.5}, "sample_rate"),
+        ({"timestamp": T0 + 60_000_001}, "lies in the future"),
+        ({"timestamp": 2**63 - 1}, "lies in the future"),
+    ],
+)
+def test_an_unusable_value_quarantines_its_row_and_no_other(change: dict[str, Any], reason: str) -> None:
+    checked = check(rows({}, change, {}), np.full(3, T0), LAYOUT)
+    assert checked.unusable.tolist() == [False, True, False]
+    ((row, said),) = checked.reasons
+    assert (row, reason in said) == (1, True)
+    block = OpenBlock.start(LAYOUT)
+    block.add(rows({}, change, {}), np.full(3, T0))
+    assert [(cell.rows, cell.quarantined) for cell in block.cells()] == [(2, 1)]
+    assert block.max_event_time == T0, "an unusable row moved the watermark"
+
+
+@pytest.mark.parametrize("time", [T0 - 5_000_001, 0, -(2**63)])
+def test_a_late_row_is_counted_where_it_arrived(time: int) -> None:
+    block = OpenBlock.start(LAYOUT)
+    block.add(rows({"timestamp": time}), np.full(1, T0))
+    ((window, late),) = [(cell.window, cell.late) for cell in block.cells()]
+    assert (window, late) == (T0 // 5_000_000 * 5_000_000, 1)
+
+
+def test_a_measure_that_nobody_registered_can_hold_anything() -> None:
+    assert not check(rows({"measures": {"other": math.nan}}), np.full(1, T0), LAYOUT).unusable.any()
+
+
+@pytest.mark.parametrize(
+    ("label", "usable"),
+    [
+        ("2.4.0", True), ("größer 2", True), ("版本-2", True), ("e\u0301", True), ("x" * 256, True),
+        ("", False), ("x" * 257, False), ("é" * 129, False), ("2\x00", False), ("2\n", False),
+        ("a\tb", False), ("2\x7f", False), ("2\x85", False), (" 2", False), ("2 ", False), ("2\u00a0", False),
+        ("2\u200b", False), ("\u202e2", False), ("2\u2028", False),
+        ("\ufeff2", False), ("2\ufffd", False), ("\ue000", False), ("\U000e0041", False),
+    ],
+)  # fmt: skip
+def test_labels_are_visible_and_short(label: str, usable: bool) -> None:
+    for name in ("version", "segment"):
+        bad, reasons = label_faults(rows({}, {name: label}, {}), ("service", "version", "segment"), 256)
+        assert bad.tolist() == [False, not usable, False]
+        assert [row for row, reason in reasons if reason.startswith(name)] == ([] if usable else [1])
+    if label and len(label.encode()) <= 256:
+        assert printable(label.encode()) == usable
+
+
+@pytest.mark.parametrize("junk", [b"\xff\xfe", b"\xc3(", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\x80"])
+@pytest.mark.parametrize("name", ["version", "segment", "unit_id", "endpoint"])
+def test_a_text_that_is_not_utf8_hurts_its_own_row_at_most(name: str, junk: bytes) -> None:
+    good = codec.encode("RequestEvent", ROW | {name: "x" * len(junk)})
+    bad = good.replace(b"x" * len(junk), junk)
+    decoded = decode([good, bad, good], 65_536)
+    block = OpenBlock.start(LAYOUT)
+    rejected = block.add(decoded.rows, np.full(decoded.rows.num_rows, T0))
+    lost = len(decoded.rejects) + block.dead
+    assert sum(cell.rows for cell in block.cells()) + lost == 3
+    if name in ("version", "segment"):
+        assert lost == 1
+        assert len(decoded.rejects) + len(rejected) == 1
