@@ -13,7 +13,7 @@ from schemas import codec
 from schemas.config import Config
 from streams.aggregate import OpenBlock
 from streams.columns import EVENT_SCHEMA
-from streams.decode import decode
+from streams.formats.avro import AvroDecoder
 from streams.governance import check, label_faults, printable
 from streams.layout import Layout
 
@@ -96,7 +96,7 @@ def test_labels_are_visible_and_short(label: str, usable: bool) -> None:
 def test_a_text_that_is_not_utf8_hurts_its_own_row_at_most(name: str, junk: bytes) -> None:
     good = codec.encode("RequestEvent", ROW | {name: "x" * len(junk)})
     bad = good.replace(b"x" * len(junk), junk)
-    decoded = decode([good, bad, good], 65_536)
+    decoded = AvroDecoder(65_536).decode([good, bad, good])
     block = OpenBlock.start(LAYOUT)
     rejected = block.add(decoded.rows, np.full(decoded.rows.num_rows, T0))
     lost = len(decoded.rejects) + block.dead
