@@ -115,11 +115,14 @@ def run(
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    spare: Annotated[
+        bool, typer.Option("--spare", help="Import all, then wait for a line on stdin before taking the role.")
+    ] = False,
 ) -> None:
     """Run the service on the configured Kafka and ClickHouse."""
     from davy.commands import run as command
 
-    command.run(roles or [], config, data_dir)
+    command.run(roles or [], config, data_dir, spare)
 
 
 @app.command(epilog=_example("davy replay checkout.yaml events.ndjson --json"))

@@ -1,9 +1,12 @@
 """One process per role: started, watched, started again, stopped together.
 
-A child that ends unasked is started again after a pause that doubles; one that does so too often ends the
-whole, and so does a configuration that it refuses (exit code 2: another start would not help). Children are
+A child that ends unasked is started again: at once if it ran for a while, else after a pause that doubles. One that does so
+too often ends the whole, and so does a configuration that it refuses (exit code 2: another start would not help). Children are
 in process groups of their own, so that Ctrl-C reaches only their supervisor, which stops them in order; they
 end with it even if it is killed (`die_with_parent`).
+
+Starting a role takes a second or two, most of it Python's imports. A child with a spare has a second process that has done all
+that and waits for a line on its standard input: it takes over as soon as the child's end is seen.
 """
 
 from __future__ import annotations
@@ -27,11 +30,15 @@ from schemas.errors import InfrastructureError, UserError
 RESTARTS_MAX = 5
 """Within `RESTARTS_SPAN_S`; then something is wrong that starting again does not mend."""
 RESTARTS_SPAN_S = 120.0
+STEADY_S = 10.0
+"""Who ran for that long is started again without a pause."""
+SPARE_AFTER_S = 5.0
+"""A spare is started that long after its child, which has more urgent work for the processor at first."""
 PAUSE_FIRST_S = 0.5
 PAUSE_MAX_S = 8.0
 STOP_TIMEOUT_S = 8.0
 """How long children may take to stop before they are killed."""
-WATCH_S = 0.2
+WATCH_S = 0.05
 PARENT_VARIABLE = "DAVY_PARENT"
 _PR_SET_PDEATHSIG = 1
 
@@ -45,11 +52,15 @@ class Child:
     name: str
     command: Sequence[str]
     log_path: Path | None = None
+    spare: bool = False
+    """Whether a process waits to take its place: `command` takes --spare."""
     process: subprocess.Popen[bytes] | None = None
+    waiting: subprocess.Popen[bytes] | None = None
     starts: list[float] = field(default_factory=list[float])
     """When it was started, in monotonic seconds, lately."""
     due: float = 0.0
     """When it is to be started again."""
+    spare_due: float = 0.0
 
     @property
     def running(self) -> bool:
@@ -77,10 +88,11 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children:
             if child.running:
+                self._keep_spare(child, now)
                 continue
             if child.process is not None:
                 self._ended(child, child.process.wait(), now)
-            elif now >= child.due:
+            if now >= child.due:
                 self.restarts += 1
                 self._start(child)
 
@@ -91,6 +103,10 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all children, the last started first; returns when they are gone."""
+        for child in self.children:
+            if child.waiting is not None:
+                child.waiting.kill()  # it does nothing yet
+                child.waiting.wait()
         running = [child.process for child in reversed(self.children) if child.process is not None and child.running]
         for process in running:
             process.terminate()
@@ -103,23 +119,18 @@ class Supervisor:
                 process.wait()
 
     def _start(self, child: Child) -> None:
-        output: IO[bytes] | None = None
-        if child.log_path is not None:
-            child.log_path.parent.mkdir(parents=True, exist_ok=True)
-            output = child.log_path.open("ab")
-        try:
-            child.process = subprocess.Popen(
-                child.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output or sys.stderr,
-                stderr=output or sys.stderr,
-                process_group=0,
-                env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
-            )
-        finally:
-            if output is not None:
-                output.close()
-        child.starts.append(time.monotonic())
+        """Let the spare begin, or else a new process."""
+        waiting, child.waiting = child.waiting, None
+        child.process = waiting if waiting is not None and _begin(waiting) else _spawn(child)
+        now = time.monotonic()
+        child.starts.append(now)
+        child.spare_due = now + SPARE_AFTER_S
+
+    def _keep_spare(self, child: Child, now: float) -> None:
+        """Start the spare if it is time, and again if it ended."""
+        if child.spare and now >= child.spare_due and (child.waiting is None or child.waiting.poll() is not None):
+            child.spare_due = now + SPARE_AFTER_S
+            child.waiting = _spawn(child, spare=True)
 
     def _ended(self, child: Child, code: int, now: float) -> None:
         """Plan the next start, or give up."""
@@ -132,9 +143,42 @@ class Supervisor:
             raise InfrastructureError(
                 f"the {child.name} process ended {len(child.starts)} times in {RESTARTS_SPAN_S:.0f} s{where}"
             )
-        pause = min(PAUSE_FIRST_S * 2 ** (len(child.starts) - 1), PAUSE_MAX_S)
+        steady = bool(child.starts) and now - child.starts[-1] >= STEADY_S
+        pause = 0.0 if steady else min(PAUSE_FIRST_S * 2 ** (len(child.starts) - 1), PAUSE_MAX_S)
         child.due = now + pause
         log.warning("ended, will be started again", role=child.name, code=code, pause_s=pause)
+
+
+def _spawn(child: Child, spare: bool = False) -> subprocess.Popen[bytes]:
+    """A process of the child; a spare has a pipe as its standard input."""
+    output: IO[bytes] | None = None
+    if child.log_path is not None:
+        child.log_path.parent.mkdir(parents=True, exist_ok=True)
+        output = child.log_path.open("ab")
+    try:
+        return subprocess.Popen(
+            [*child.command, "--spare"] if spare else child.command,
+            stdin=subprocess.PIPE if spare else subprocess.DEVNULL,
+            stdout=output or sys.stderr,
+            stderr=output or sys.stderr,
+            process_group=0,
+            env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
+        )
+    finally:
+        if output is not None:
+            output.close()
+
+
+def _begin(spare: subprocess.Popen[bytes]) -> bool:
+    """Tell a spare to take its role; False if it is gone."""
+    if spare.stdin is None or spare.poll() is not None:
+        return False
+    try:
+        spare.stdin.write(b"begin\n")
+        spare.stdin.close()
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def last_line(path: Path | None, end_bytes: int = 4096) -> str:

@@ -33,6 +33,7 @@ from streams.ingest import Ingest, Output, Reread, Restart, Run, Send, Source, T
 from streams.layout import Layout
 from streams.membership import member
 from streams.topics import ensure_topics, topic_names
+from streams.without_pandas import keep_out
 
 Ints = npt.NDArray[np.int64]
 FETCH_MAX = 50_000
@@ -235,6 +236,8 @@ class IngestLoop:
         self.topic_ids = {name: topic_id for topic_id, name in topic_names(config).items()}
         self.committed: dict[Source, int] = {}
         self._next_tick = self._last_refresh = 0.0
+        self._behind: set[Source] = set()
+        """Partitions whose end was not reached since they were assigned."""
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; deliver what was sent before leaving."""
@@ -298,6 +301,7 @@ class IngestLoop:
         topic, partition = item.source
         topic_id = self.topic_ids.get(topic, topic)
         self.ingest.assigned(item.source, topic_id, item.offset)
+        self._behind.add(item.source)
         log.info("partition assigned", topic=topic, partition=partition, offset=item.offset)
         if item.lost_from is not None:
             self._carry_out(self.ingest.truncated(item.source, item.lost_from))
@@ -319,6 +323,9 @@ class IngestLoop:
             return
         if error.code() == KafkaError._PARTITION_EOF and offset is not None:  # pyright: ignore[reportPrivateUsage]
             self._carry_out(self.ingest.ended((topic, partition), offset, self.clock.now_us()))
+            if (topic, partition) in self._behind:  # whoever waits for this partition after a crash waits no longer
+                self._behind.discard((topic, partition))
+                self._next_tick = 0.0
             return
         log.warning("source error", topic=topic, partition=partition, error=str(error))
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # pyright: ignore[reportPrivateUsage]  # its public name
@@ -434,6 +441,11 @@ def _runs(messages: list[Message]) -> Iterable[tuple[int, int, int, int, Ints]]:
     borders = [0, *breaks.tolist(), n]
     for start, end in itertools.pairwise(borders):
         yield start, end, int(partitions[start]), int(offsets[start]), kafka_us[start:end]
+
+
+def prepare() -> None:
+    """For a process that has this role alone, before `run`."""
+    keep_out()
 
 
 def run(config: Config, stop: threading.Event) -> None:

@@ -26,15 +26,25 @@ ROLES: dict[str, str] = {
 set."""
 
 
-def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None) -> None:
-    """One role in this process, several (none named: all) under a supervisor; returns after a clean stop."""
+SPARED = ("ingest", "judge")
+"""Roles whose place is taken at once when they end: a process of each waits with everything imported."""
+
+
+def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None, spare: bool = False) -> None:
+    """One role in this process, several (none named: all) under a supervisor; returns after a clean stop.
+
+    A `spare` takes its single role when a line comes on its standard input, and ends when that is closed.
+    """
     unknown = [name for name in names if name not in ROLES]
     if unknown:
         raise UserError(f"there is no role named {unknown[0]!r}; there are {', '.join(ROLES)}")
-    config, stop = load(config_path, data_dir), stop_on_signals()
+    if spare and len(names) != 1:
+        raise UserError("--spare needs exactly one role")
+    config = load(config_path, data_dir)
     if len(names) == 1:
-        _here(names[0], config, stop)
+        _here(names[0], config, spare)
         return
+    stop = stop_on_signals()
     from streams import kafka
     from streams.embedded import EmbeddedBroker
 
@@ -45,7 +55,8 @@ def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None) -
         if config.embedded and not names:
             stack.enter_context(EmbeddedBroker(config.data_dir, broker_port(config)))
         kafka.require_broker(config)
-        stack.enter_context(Supervisor(children(list(names) or list(ROLES), where))).run(stop)
+        supervisor = Supervisor(children(list(names) or list(ROLES), where, spares=True))
+        stack.enter_context(supervisor).run(stop)
 
 
 def broker_port(config: Config) -> int:
@@ -56,14 +67,17 @@ def broker_port(config: Config) -> int:
     return int(port)
 
 
-def children(names: Sequence[str], where: Sequence[str], log_dir: Path | None = None) -> list[Child]:
+def children(
+    names: Sequence[str], where: Sequence[str], log_dir: Path | None = None, spares: bool = False
+) -> list[Child]:
     """One child per role; `where` are the options that say which configuration. With a `log_dir` each has its
-    own log."""
+    own log; with `spares` a process waits to take the place of ingest and judge."""
     return [
         Child(
             name,
             [sys.executable, "-m", "davy", "run", name, *where],
             log_dir / f"{name}.log" if log_dir else None,
+            spare=spares and name in SPARED,
         )
         for name in names
     ]
@@ -81,10 +95,17 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _here(name: str, config: Config, stop: threading.Event) -> None:
+def _here(name: str, config: Config, spare: bool) -> None:
+    stop = None if spare else stop_on_signals()
     die_with_parent()
     logs.configure(name)
-    import_module(ROLES[name]).run(config, stop)
+    role = import_module(ROLES[name])
+    prepare = getattr(role, "prepare", None)
+    if prepare is not None:
+        prepare()
+    if spare and not sys.stdin.readline():  # a signal ends it here: it has nothing to put in order
+        return
+    role.run(config, stop or stop_on_signals())
 
 
 def load(config_path: Path | None, data_dir: Path | None) -> Config:

@@ -79,6 +79,45 @@ def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
     assert gaps[1] >= 2 * supervising.PAUSE_FIRST_S
 
 
+def test_a_spare_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "SPARE_AFTER_S", 0.0)
+    monkeypatch.setattr(supervising, "STEADY_S", 0.0)
+    code = "import sys, time; print(sys.argv[1:], flush=True); "
+    code += "'--spare' in sys.argv and print('told:', sys.stdin.readline(), flush=True); time.sleep(60)"
+    child = Child("a", python(code), tmp_path / "a.log", spare=True)
+    with Supervisor([child]) as supervisor:
+        supervisor.watch()
+        until(said(tmp_path / "a.log", "['--spare']"))
+        assert child.process is not None
+        assert child.waiting is not None
+        spare = child.waiting
+        child.process.kill()
+        child.process.wait()
+        supervisor.watch()
+        assert child.process is spare
+        until(said(tmp_path / "a.log", "told: begin"))
+        supervisor.watch()
+        another = child.waiting
+        assert another is not None
+        assert another is not spare
+    assert another.poll() is not None
+    assert spare.poll() is not None
+
+
+def test_a_spare_that_is_gone_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "SPARE_AFTER_S", 0.0)
+    monkeypatch.setattr(supervising, "STEADY_S", 0.0)
+    child = Child("a", python(WAITS), tmp_path / "a.log", spare=True)
+    with Supervisor([child]) as supervisor:
+        supervisor.watch()
+        for process in (child.waiting, child.process):
+            assert process is not None
+            process.kill()
+            process.wait()
+        supervisor.watch()
+        assert child.running
+
+
 def test_a_child_that_never_stays_ends_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "PAUSE_FIRST_S", 0.0)
     child = Child("ingest", python("import sys; sys.exit('no broker at all')"), tmp_path / "ingest.log")

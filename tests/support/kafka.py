@@ -46,12 +46,21 @@ def jars() -> Path:
 
 
 class KafkaBroker:
-    """`bootstrap` is its address; data stay in `folder` over `kill` and `start`."""
+    """`bootstrap` is its address; data stay in `folder` over `kill` and `start`.
 
-    def __init__(self, folder: Path) -> None:
+    With a `proxy_port` it has a second listener, `behind`, that names this port to its clients: a proxy there sees all
+    that they do.
+    """
+
+    def __init__(self, folder: Path, proxy_port: int | None = None) -> None:
         self.folder = folder
         self.port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.behind = f"127.0.0.1:{free_port()}"
+        listeners, advertised = f"PLAINTEXT://{self.bootstrap}", f"PLAINTEXT://{self.bootstrap}"
+        if proxy_port is not None:
+            listeners += f",PROXIED://{self.behind}"
+            advertised += f",PROXIED://127.0.0.1:{proxy_port}"
         self.log = folder / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._java = program("java", "openjdk-17-jre-headless")
@@ -59,8 +68,9 @@ class KafkaBroker:
         self._properties.write_text(
             "process.roles=broker,controller\nnode.id=1\n"
             f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n"
-            f"listeners=PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}\n"
-            f"advertised.listeners=PLAINTEXT://{self.bootstrap}\ncontroller.listener.names=CONTROLLER\n"
+            f"listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n"
+            f"advertised.listeners={advertised}\ncontroller.listener.names=CONTROLLER\n"
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n"
             f"log.dirs={folder / 'data'}\nnum.partitions=1\nauto.create.topics.enable=false\n"
             "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n"
             "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"

@@ -1,0 +1,112 @@
+"""Ingest with a fault, as a process: `python -m tests.streams.chaos_mutants MUTANT run ingest --config FILE`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from davy.cli import main
+from streams import ingest, ingest_loop
+from streams.ingest import Ingest
+from streams.ingest_loop import IngestLoop, Reader
+
+
+def none() -> None:
+    """The production loop."""
+
+
+def table_from_records() -> None:
+    """A partition without a table gets one at the first record that comes, wherever that is."""
+
+    def records(self: Ingest, run: Any, rows: Any, now_us: int) -> Any:
+        if run.source not in self.tables:
+            size, first = self.layout.block_records, run.first_offset
+            self.assigned(run.source, TOPIC_IDS[run.source[0]], first // size * size)
+            self.tables[run.source].position = first
+        yield from original(self, run, rows, now_us)
+
+    original = Ingest.records
+    Ingest.records = records
+    _remember_topic_ids()
+
+
+def table_from_records_only() -> None:
+    """The same, and none is made at assignment."""
+    table_from_records()
+    assigned = IngestLoop._assigned  # pyright: ignore[reportPrivateUsage]
+
+    def forget(self: IngestLoop, item: Any) -> None:
+        assigned(self, item)
+        self.ingest.revoked(item.source)
+
+    IngestLoop._assigned = forget  # pyright: ignore[reportPrivateUsage]
+
+
+def jumps_believed() -> None:
+    """A jump ahead is believed without reading again."""
+    _rewrite(Ingest, "records", "if not table.believe_jump:", "if False:", ingest)
+
+
+def no_explicit_offset() -> None:
+    """Assigned without an offset: the library begins where the group committed, or where the log begins."""
+    _rewrite(
+        Reader, "_assigned", "consumer.incremental_assign(chosen)", "consumer.incremental_assign(places)", ingest_loop
+    )
+    ingest_loop.READ_SETTINGS["auto.offset.reset"] = "earliest"
+
+
+def news_overtakes_batches() -> None:
+    """News of assignments is heard at once, while batches fetched before still wait; and tables come from records."""
+    table_from_records()
+    put = Reader._put  # pyright: ignore[reportPrivateUsage]
+
+    def at_once(self: Reader, item: Any) -> None:
+        if isinstance(item, list) or LOOP[0] is None:
+            put(self, item)
+        elif isinstance(item, ingest_loop.Assigned):
+            LOOP[0]._assigned(item)  # pyright: ignore[reportPrivateUsage]
+        elif isinstance(item, ingest_loop.Revoked):
+            LOOP[0].ingest.revoked(item.source)
+            LOOP[0].committed.pop(item.source, None)
+        else:
+            LOOP[0].ingest.sought(item.source, item.offset)
+
+    Reader._put = at_once  # pyright: ignore[reportPrivateUsage]
+
+
+TOPIC_IDS: dict[str, str] = {}
+LOOP: list[IngestLoop | None] = [None]
+
+
+def _remember_topic_ids() -> None:
+    init = IngestLoop.__init__
+
+    def remember(self: IngestLoop, *arguments: Any) -> None:
+        init(self, *arguments)
+        TOPIC_IDS.update(self.topic_ids)
+        LOOP[0] = self
+
+    IngestLoop.__init__ = remember
+
+
+def _rewrite(owner: Any, name: str, old: str, new: str, module: Any) -> None:
+    """The method with a piece of its text replaced; fails where the text is not there any more."""
+    text = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    assert text.count(old) == 1, f"{name} has no single {old!r}: adapt the mutant"
+    scope: dict[str, Any] = {}
+    exec("from __future__ import annotations\n" + text.replace(old, new), vars(module) | {}, scope)
+    setattr(owner, name, scope[name])
+
+
+MUTANTS: tuple[Callable[[], None], ...] = (
+    none, table_from_records, table_from_records_only, jumps_believed, no_explicit_offset, news_overtakes_batches,
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    chosen = sys.argv.pop(1)
+    next(mutant for mutant in MUTANTS if mutant.__name__ == chosen)()
+    main()

@@ -1,0 +1,61 @@
+"""How long the counts stand still after `kill -9`: until a reader of the delta log sees a range not seen before."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+
+from schemas.config import Config
+from schemas.delta import Progress, decode_delta
+from tests.support.system import until
+
+WAIT_S = 60.0
+
+
+class Watcher(threading.Thread):
+    """Reads the delta log as it grows; `reached` is how far each source partition is told."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(daemon=True)
+        self.reached: dict[int, int] = {}
+        self.moved_at: dict[int, float] = {}
+        """When it was told of more, last (monotonic seconds)."""
+        self._stopping = threading.Event()
+        settings = {"group.id": "watcher", "fetch.wait.max.ms": 10, "auto.offset.reset": "latest"}
+        self._consumer = Consumer(dict(config.kafka) | settings)
+        topic = config.topic("deltas")
+        self._consumer.assign([TopicPartition(topic, p, OFFSET_END) for p in range(config.limits.delta_partitions)])
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(1000, 0.02):
+                if message.error() is not None:
+                    continue
+                delta = decode_delta(message.value() or b"")
+                if isinstance(delta, Progress) and delta.upto > self.reached.get(delta.partition, -1):
+                    self.reached[delta.partition], self.moved_at[delta.partition] = delta.upto, time.monotonic()
+        self._consumer.close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+    def standstill(self, partitions: set[int], since: float) -> tuple[float, float]:
+        """Seconds from `since` until the first, and until the last of these partitions was told of more."""
+        before, moved = dict(self.reached), dict[int, float]()
+
+        def all_moved() -> bool:
+            for p in partitions:
+                if self.reached[p] > before[p]:
+                    moved.setdefault(p, self.moved_at[p])
+            return len(moved) == len(partitions)
+
+        until(all_moved, WAIT_S, f"partitions {sorted(partitions)} went on; {before} then, {self.reached} now")
+        return min(moved.values()) - since, max(moved.values()) - since
+
+    def moving(self, partitions: int) -> bool:
+        """Whether all were told of more within the last second."""
+        now = time.monotonic()
+        return len(self.moved_at) == partitions and all(now - at < 1.0 for at in self.moved_at.values())
