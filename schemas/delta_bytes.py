@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from schemas.delta import Cell, Cells, Measure, Progress
 
-WORDS_MAX = 65_536
+WORDS_MAX = 8_192
 """Encoded labels that are kept for the next cell."""
 _SMALL = 8_192
 

@@ -26,6 +26,8 @@ class Limits(Model):
     """Rows whose time lies further ahead of their own Kafka timestamp are quarantined (layout)."""
     keep_us: PositiveUs = _time(900_000_000, "keep", "15m")
     """How long the judge keeps closed windows apart; rows for older ones count as late."""
+    unnamed_windows: int = Field(default=20_000, ge=1)
+    """Windows that the judge keeps of versions that no spec names; the rows of more are counted under `__other__`."""
     gap_timeout_us: PositiveUs = _time(30_000_000, "gap_timeout", "30s")
     """Counts that are missing for longer than this make verdicts HOLD, and a repair is asked for."""
     keys_per_block: int = Field(default=10_000, ge=1, le=65_535)

@@ -105,6 +105,7 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
     for item in rest["experiments"]:
         experiment = _load_experiment(item)
         judge.experiments[experiment.spec.id] = experiment
+    judge.name_windows()
     return judge
 
 

@@ -28,7 +28,7 @@ from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
 from streams.layout import Layout
 from streams.route import delta_partition
-from streams.windows import Group, Windows
+from streams.windows import UNNAMED_MAX, Group, Names, Windows
 
 VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
 VERDICT_TTL_US = 30_000_000
@@ -55,6 +55,8 @@ class JudgeSettings:
     """Names of source topics by id."""
     resolutions: Mapping[str, float] = field(default_factory=dict[str, float])
     """What one unit of a measure's total is worth; 1 where not named."""
+    unnamed_max: int = UNNAMED_MAX
+    """Contents kept of labels that no spec names."""
     owns: Callable[[str, str], bool] = lambda service, environment: True
     """Whether experiments on (service, environment) are judged from this partition."""
 
@@ -65,6 +67,7 @@ class JudgeSettings:
         return cls(
             Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
             limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
+            limits.unnamed_windows,
             lambda service, environment: delta_partition(service, environment, partitions) == partition,
         )  # fmt: skip
 
@@ -94,7 +97,7 @@ class Judge:
         self.settings = settings
         self.epoch = epoch
         self.fold = Fold(settings.digest, settings.block_records)
-        self.windows = Windows(settings.window_us)
+        self.windows = Windows(settings.window_us, settings.unnamed_max)
         self.experiments: dict[str, Experiment] = {}
         self.control_offset = -1
         self.wall_us = 0
@@ -198,7 +201,18 @@ class Judge:
                 continue
             self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
             touched.add(spec.id)
+        self.name_windows()
         return touched
+
+    def name_windows(self) -> None:
+        """Tell the windows what the specs name."""
+        held = (experiment.spec for experiment in self.experiments.values())
+        self.windows.name({
+            (spec.id, spec.service, spec.environment): Names(
+                frozenset(arm.version for arm in spec.variants.values()), frozenset(spec.variants)
+            )
+            for spec in held
+        })  # fmt: skip
 
     # -- judgement -----------------------------------------------------------------------------------------------
 

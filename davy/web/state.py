@@ -18,6 +18,7 @@ from schemas.probe import ProbeResult
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams.admission import OTHER
 
 EXPERIMENTS_MAX = 500
 """The one that was applied longest ago is forgotten first."""
@@ -111,6 +112,11 @@ class State:
     def _window(self, window: WindowSummary) -> bool:
         if window.experiment_id is None or max(len(window.version), len(window.variant or "")) > LABEL_MAX:
             return False
+        known = self.experiments.get(window.experiment_id)
+        if known is not None and window.version != OTHER:
+            named = known.spec.variants.get(window.variant) if window.variant else None
+            if named is None and all(arm.version != window.version for arm in known.spec.variants.values()):
+                return False  # nobody's version: a flood of these would push out the experiment's own
         key = (window.start, window.version, window.variant or "")
         held = self.windows.get(window.experiment_id, key)
         if held is not None and held.revision >= window.revision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 
 from schemas import codec
 from schemas.config import Config
+from schemas.delta import Cells, Delta, Progress
 from streams.aggregate import OpenBlock
 from streams.columns import EVENT_SCHEMA
 from streams.formats.avro import AvroDecoder
 from streams.governance import check, label_faults, printable
+from streams.judge import Judge, JudgeSettings
 from streams.layout import Layout
 
 T0 = 1_790_000_000_000_000
@@ -104,3 +107,27 @@ def test_a_text_that_is_not_utf8_hurts_its_own_row_at_most(name: str, junk: byte
     if name in ("version", "segment"):
         assert lost == 1
         assert len(decoded.rejects) + len(rejected) == 1
+
+
+def test_an_event_from_the_future_never_moves_the_watermark() -> None:
+    """Neither the block's largest event time nor what the judge closes; the row is told as quarantined where it arrived."""
+    deltas: dict[bool, list[Delta]] = {}
+    for poisoned in (False, True):
+        block, times = OpenBlock.start(LAYOUT), np.full(3, T0)
+        ahead = {"timestamp": T0 + 3_600_000_000} if poisoned else {"timestamp": T0 - 3_600_000_000}
+        block.add(rows({}, ahead, {}), times)
+        where = (LAYOUT.digest, "id", 0, 0, 3)
+        progress = Progress(*where, sum(block.rows_d), 3, 0, 0, 1, 99, block.max_event_time, T0 + 7_000_000)
+        deltas[poisoned] = [Cells(*where, tuple(block.cells())), progress]
+    closed: list[int] = []
+    for poisoned, log in deltas.items():
+        judge = Judge(JudgeSettings.of(Config(), 0, 1, {"id": "davy.events"}))
+        judge.settings = dataclasses.replace(judge.settings, digest=LAYOUT.digest)
+        judge.fold.digest = LAYOUT.digest
+        for delta in log:
+            judge.step(delta)
+        assert judge.fold.sources["id", 0].frontier == 3
+        assert judge.windows.counted["quarantined"] == poisoned
+        assert judge.windows.counted["late"] == (not poisoned)
+        closed.append(judge.closed_us)
+    assert closed == [(T0 - 5_000_000) // 5_000_000 * 5_000_000] * 2
