@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 NPROC := 2
 
-.PHONY: setup demo test test-full lint bench lock clean
+.PHONY: setup demo test test-full lint bench bench-peers lock clean
 
 setup: .venv/ready
 
@@ -26,6 +26,10 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m bench
+
+# Kafka Streams, Flink SQL, Quix Streams and Faust beside Davy: needs Java 17 and Maven (installed as root on Debian).
+bench-peers: .venv/ready
+	$(BIN)/python -m bench.peers all
 
 .venv/ready: requirements.lock pyproject.toml
 ifdef UV

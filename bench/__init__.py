@@ -1,1 +1,1 @@
-"""Side-by-side measurements on real parts; `python -m bench` (make bench) writes docs/benchmarks.md."""
+"""Side-by-side measurements on real parts, written to docs/: `python -m bench` (make bench), `python -m bench.peers`."""

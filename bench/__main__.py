@@ -9,6 +9,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.document import replace
 from davy import logs
 from davy.bench import Result, measure
 from davy.commands.bench import configured
@@ -16,8 +17,7 @@ from tests.support.kafka import VERSION, KafkaBroker
 
 EVENTS, ROUNDS = 1_000_000, 3
 EXPERIMENTS = (10, 200, 1000)
-TABLE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- first stage: written by make bench -->", "<!-- end -->"
+BEGIN = "<!-- first stage: written by make bench -->"
 
 
 def main() -> None:
@@ -30,8 +30,7 @@ def main() -> None:
             found = {n: measure(configured(broker.bootstrap), EVENTS, n, ROUNDS, _tell) for n in EXPERIMENTS}
         finally:
             broker.stop()
-    before, _, rest = TABLE.read_text("utf-8").partition(BEGIN)
-    TABLE.write_text(f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+    replace(BEGIN, table(found))
     print(table(found))
 
 
@@ -52,7 +51,7 @@ def table(found: dict[int, Result]) -> str:
 
 
 def _tell(sentence: str) -> None:
-    print(f"bench: {sentence}", file=sys.stderr)
+    print(f"bench: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

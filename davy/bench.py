@@ -36,6 +36,8 @@ FLUSH_S = 120.0
 ADMIN_S = 30.0
 
 Tell = Callable[[str], None]
+Frame = Callable[[pa.RecordBatch], pa.BinaryArray]
+"""Rows to the bytes of their records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,15 @@ def measure(config: Config, events: int, experiments: int, rounds: int, tell: Te
     ours = config.model_copy(update={"prefix": f"bench-{uuid.uuid4().hex[:8]}.", "embedded": True})
     with _topics(ours):
         tell(f"writing {events:,} events of {experiments} experiments")
-        fill(ours, events, experiments)
-        ends = {(ours.topic("events"), p): end for p, end in _ends(ours).items()}
+        fill(ours, ours.topic("events"), events, experiments, time.time_ns() // 1000)
+        topic = ours.topic("events")
+        upto = {(topic, p): end for p, end in ends(ours, topic).items()}
         bare: list[Round] = []
         davy: list[Round] = []
         for number in range(1, rounds + 1):
-            bare.append(_timed(events, lambda: read_bare(ours, events)))
+            bare.append(_timed(events, lambda: read_bare(ours, topic, events)))
             tell(f"round {number} of {rounds}: bare consumer {bare[-1].events / bare[-1].wall_s:,.0f} events/s")
-            davy.append(_timed(events, lambda: IngestLoop(ours).read_up_to(ends)))
+            davy.append(_timed(events, lambda: IngestLoop(ours).read_up_to(upto)))
             tell(f"round {number} of {rounds}: Davy {davy[-1].events / davy[-1].wall_s:,.0f} events/s")
     return Result(
         bare=statistics.median(r.events / r.wall_s for r in bare),
@@ -81,31 +84,30 @@ def measure(config: Config, events: int, experiments: int, rounds: int, tell: Te
     )
 
 
-def _timed(events: int, work: Callable[[], None]) -> Round:
+def _timed(events: int, work: Callable[[], object]) -> Round:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Round(events, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def read_bare(config: Config, events: int) -> None:
-    """Messages in batches, and nothing done with them."""
+def read_bare(config: Config, topic: str, events: int) -> int:
+    """Messages in batches, and nothing done with them; how many there were."""
     consumer = kafka.consumer(config, f"{config.prefix}bare", **READ_SETTINGS)
-    topic = config.topic("events")
     consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
     seen = 0
     while seen < events:
         seen += sum(message.error() is None for message in consumer.consume(FETCH_MAX, FETCH_WAIT_S))
     consumer.close()
+    return seen
 
 
-def fill(config: Config, events: int, experiments: int) -> None:
+def fill(config: Config, topic: str, events: int, experiments: int, end_us: int, frame: Frame = encode) -> None:
     """Seeded events with 12 filled fields, spread over the partitions; Kafka's timestamps are the events'."""
     producer = kafka.producer(
         config, **{"linger.ms": 20, "batch.size": 1_000_000, "queue.buffering.max.messages": 1_000_000}
     )
-    topic, end_us = config.topic("events"), time.time_ns() // 1000
     for batch, stamps_ms, partitions in rows(events, experiments, end_us):
-        values = encode(batch).to_pylist()
+        values = frame(batch).to_pylist()
         for value, stamp, partition in zip(values, stamps_ms, partitions, strict=True):
             _produce(producer, topic, value, partition, stamp)
     if producer.flush(FLUSH_S):
@@ -149,12 +151,12 @@ def _produce(producer: Producer, topic: str, value: bytes, partition: int, stamp
             producer.poll(FETCH_WAIT_S)
 
 
-def _ends(config: Config) -> dict[int, int]:
+def ends(config: Config, topic: str) -> dict[int, int]:
+    """End offset of each of the topic's partitions."""
     consumer = kafka.consumer(config, f"{config.prefix}ends")
-    topic = config.topic("events")
-    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), ADMIN_S)[1] for p in range(PARTITIONS)}
+    found = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), ADMIN_S)[1] for p in range(PARTITIONS)}
     consumer.close()
-    return ends
+    return found
 
 
 @contextmanager

@@ -1,0 +1,118 @@
+"""`python -m bench.peers NAME...`: peers beside the bare consumer on a real Kafka; `all` writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.document import replace
+from bench.peers.peer import CACHE, Peer, peers
+from bench.peers.run import EXPERIMENTS, Figure, Topics, figure, keep, kept, table
+from bench.peers.timed import Failed
+from tests.support.kafka import VERSION, KafkaBroker
+
+ROUNDS = 3
+KEPT = CACHE / "peers.jsonl"
+BEGIN = "<!-- peers: written by python -m bench.peers all -->"
+
+
+def main() -> int:
+    """The exit code is 1 if any peer has no figure."""
+    known = peers()
+    options = _options(list(known))
+    chosen = known if "all" in options.names else {n: p for n, p in known.items() if n in ("bare", *options.names)}
+    if not options.resume:
+        KEPT.unlink(missing_ok=True)
+    versions = {name: _prepared(name, peer) for name, peer in chosen.items()}
+    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
+        broker = KafkaBroker(Path(folder))
+        broker.start()
+        try:
+            figures, failures = _rounds(Topics(broker.bootstrap, _tell), chosen, options.rounds, options.events)
+        finally:
+            broker.stop()
+    text = _text(figures, chosen, versions, failures, options.rounds)
+    print(text)
+    for name, reason in failures.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    if "all" in options.names and options.events is None:
+        replace(BEGIN, text)
+        KEPT.unlink(missing_ok=True)
+    return 1 if failures else 0
+
+
+def _options(names: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench.peers", description=__doc__)
+    parser.add_argument(
+        "names", nargs="+", choices=[*names, "all"], metavar="NAME", help=f"all, or: {', '.join(names)}"
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--events", type=int, help="the same number for all peers, in place of each one's own")
+    parser.add_argument("--resume", action="store_true", help="go on with what a broken-off run had measured")
+    return parser.parse_args()
+
+
+def _prepared(name: str, peer: Peer) -> str:
+    _tell(f"preparing {name}")
+    return peer.prepare()
+
+
+def _rounds(
+    topics: Topics, chosen: dict[str, Peer], rounds: int, events: int | None
+) -> tuple[list[Figure], dict[str, str]]:
+    """All rounds in turns. A peer that failed is not asked again."""
+    figures, failures = kept(KEPT), dict[str, str]()
+    done = {(found.peer, found.round) for found in figures}
+    for number in range(1, rounds + 1):
+        bare_rate: float | None = None
+        for name, peer in chosen.items():
+            wanted = [other for other in chosen if (other, number) not in done and other not in failures]
+            if name in failures or not wanted or (name not in wanted and name != "bare"):
+                continue
+            begun = time.monotonic()
+            try:
+                found = figure(topics, name, peer, number, events or peer.events, bare_rate)
+            except Failed as failed:
+                failures[name] = str(failed)
+                _tell(f"round {number} of {rounds}: {name} has no figure: {failed}")
+                continue
+            if name == "bare":
+                bare_rate = found.rate
+            if (name, number) not in done:
+                figures.append(found)
+                keep(KEPT, found)
+            _tell(
+                f"round {number} of {rounds}: {name} {found.rate:,.0f} events/s, {found.bare_ratio:.4f} of bare, "
+                f"{found.cpu_us:.2f} us CPU/event; took {time.monotonic() - begun:.0f} s in all"
+            )
+    return figures, failures
+
+
+def _text(
+    figures: list[Figure], chosen: dict[str, Peer], versions: dict[str, str], failures: dict[str, str], rounds: int
+) -> str:
+    first = {name: reason.splitlines()[0] for name, reason in failures.items()}
+    lines = [
+        f"`python -m bench.peers {'all' if len(chosen) > 2 else ' '.join(chosen)}`, {datetime.now(UTC):%Y-%m-%d}: "
+        f"12 fields, {EXPERIMENTS} experiments, 4 partitions, Kafka {VERSION}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores shared with the broker; medians of {rounds} rounds in turns.",
+        "",
+        table(figures, chosen, first),
+        "",
+    ]
+    lines += [f"- {peer.title} ({versions[name]}): {peer.does}." for name, peer in chosen.items()]
+    return "\n".join(lines)
+
+
+def _tell(sentence: str) -> None:
+    print(f"bench: {sentence}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
