@@ -21,12 +21,12 @@ def none() -> None:
 def table_from_records() -> None:
     """A partition without a table gets one at the first record that comes, wherever that is."""
 
-    def records(self: Ingest, run: Any, rows: Any, now_us: int) -> Any:
+    def records(self: Ingest, run: Any, *rest: Any) -> Any:
         if run.source not in self.tables:
             size, first = self.layout.block_records, run.first_offset
             self.assigned(run.source, TOPIC_IDS[run.source[0]], first // size * size)
             self.tables[run.source].position = first
-        yield from original(self, run, rows, now_us)
+        yield from original(self, run, *rest)
 
     original = Ingest.records
     Ingest.records = records
@@ -58,9 +58,15 @@ def no_explicit_offset() -> None:
     ingest_loop.READ_SETTINGS["auto.offset.reset"] = "earliest"
 
 
-def news_overtakes_batches() -> None:
+def batches_from_before_a_rebalance() -> None:
     """News of assignments is heard at once, while batches fetched before still wait; and tables come from records."""
     table_from_records()
+    news_overtakes_batches()
+
+
+def news_overtakes_batches() -> None:
+    """News of assignments is heard at once, while batches fetched before still wait; tables are made at assignment only."""
+    _remember_topic_ids()
     put = Reader._put  # pyright: ignore[reportPrivateUsage]
 
     def at_once(self: Reader, item: Any) -> None:
@@ -103,6 +109,7 @@ def _rewrite(owner: Any, name: str, old: str, new: str, module: Any) -> None:
 
 MUTANTS: tuple[Callable[[], None], ...] = (
     none, table_from_records, table_from_records_only, jumps_believed, no_explicit_offset, news_overtakes_batches,
+    batches_from_before_a_rebalance,
 )  # fmt: skip
 
 

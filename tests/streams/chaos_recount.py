@@ -119,9 +119,9 @@ def caught_up(config: Config, ends: dict[int, int], groups: int) -> bool:
     return all(told[place] >= groups * config.limits.delta_partitions for place in ends.items())
 
 
-def audit(config: Config) -> Audit:
-    """Recount everything; the processes are gone or have caught up."""
-    result, log = Audit(), fates(config)
+def audit(config: Config, log: dict[int, list[Fate]]) -> Audit:
+    """Compare everything that was told with the log; the processes are gone or have caught up."""
+    result = Audit()
     said, progress, newest = _said(config, result)
     _recount_ranges(config.limits.block_records, log, said, progress, result)
     _balance(config, log, newest, progress, result)
@@ -241,10 +241,10 @@ def windows(config: Config) -> dict[Any, Counts]:
     return {key: counts for key, (_, counts) in newest.items()}
 
 
-def recounted_windows(config: Config) -> dict[Any, Counts]:
+def recounted_windows(log: dict[int, list[Fate]]) -> dict[Any, Counts]:
     """What the log says of every window, all partitions and dimensions together."""
     counts: dict[Any, Counts] = {}
-    for records in fates(config).values():
+    for records in log.values():
         for fate, key, error in records:
             if key is not None:
                 window = (*key[:5], key[6])

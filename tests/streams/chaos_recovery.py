@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from schemas.config import Config
 from schemas.delta import Progress, decode_delta
+from streams import kafka
 from tests.support.system import until
 
-WAIT_S = 60.0
+WAIT_S, ADMIN_S = 60.0, 5.0
 
 
 class Watcher(threading.Thread):
@@ -59,3 +60,19 @@ class Watcher(threading.Thread):
         """Whether all were told of more within the last second."""
         now = time.monotonic()
         return len(self.moved_at) == partitions and all(now - at < 1.0 for at in self.moved_at.values())
+
+
+def shares(config: Config) -> dict[tuple[str, str], set[int]]:
+    """Partitions of ingest's members that have any, by client id and group instance id; none while nobody coordinates."""
+    client = kafka.admin(config)
+    group = f"{config.prefix}ingest"
+    try:
+        described = client.describe_consumer_groups([group], request_timeout=ADMIN_S)[group].result()
+    except KafkaException:
+        return {}
+    found: dict[tuple[str, str], set[int]] = {}
+    for member in described.members:
+        partitions = {place.partition for place in member.assignment.topic_partitions}
+        if partitions:
+            found[member.client_id, member.group_instance_id] = partitions
+    return found

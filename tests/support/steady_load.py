@@ -19,12 +19,15 @@ AHEAD_US = {"late": -20_000_000, "future": 600_000_000}
 
 
 class SteadyLoad(threading.Thread):
-    """Produces until `stop`; every record was acknowledged by then."""
+    """Produces until `stop`; every record was acknowledged by then. A `steady` one has no pauses and nothing odd."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int, per_second: int, seed: int) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, partitions: int, per_second: int, seed: int, steady: bool = False
+    ) -> None:
         super().__init__(daemon=True)
         self.topic, self.partitions, self.per_second = topic, partitions, per_second
         self.random = random.Random(seed)
+        self.pause_s, odd = (0.0, {}) if steady else (PAUSE_S, ODD)
         self.produced = 0
         self._stopping = threading.Event()
         self._producer = Producer(
@@ -33,15 +36,15 @@ class SteadyLoad(threading.Thread):
                 "message.timeout.ms": 0, "queue.buffering.max.messages": 1_000_000, "log_level": 2,
             }
         )  # fmt: skip
-        self._events = {kind: [_halves(kind, i) for i in range(64)] for kind in ("usual", *ODD)}
-        self._kinds = ["usual", *ODD]
-        self._odds = [1 - sum(ODD.values()), *ODD.values()]
+        self._events = {kind: [_halves(kind, i) for i in range(64)] for kind in ("usual", *odd)}
+        self._kinds = ["usual", *odd]
+        self._odds = [1 - sum(odd.values()), *odd.values()]
 
     def run(self) -> None:
         begun, due = time.monotonic(), 0.0
         while not self._stopping.wait(STEP_S):
             elapsed = time.monotonic() - begun
-            if elapsed % (PULSE_S + PAUSE_S) > PULSE_S:
+            if elapsed % (PULSE_S + self.pause_s) > PULSE_S:
                 due = 0.0
                 continue
             due += self.per_second * STEP_S
@@ -78,6 +81,12 @@ def _halves(kind: str, number: int) -> tuple[bytes, bytes]:
         },
     )  # fmt: skip
     return event[: codec.HEADER_BYTES], event[codec.HEADER_BYTES + 1 :]
+
+
+def event(number: int) -> bytes:
+    """A usual event of this moment."""
+    before, after = _halves("usual", number)
+    return before + varint(time.time_ns() // 1000) + after
 
 
 def varint(number: int) -> bytes:
