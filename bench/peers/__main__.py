@@ -99,7 +99,7 @@ def _text(
 ) -> str:
     first = {name: reason.splitlines()[0] for name, reason in failures.items()}
     lines = [
-        f"`python -m bench.peers {'all' if len(chosen) > 2 else ' '.join(chosen)}`, {datetime.now(UTC):%Y-%m-%d}: "
+        f"`python -m bench.peers {' '.join(sys.argv[1:])}`, {datetime.now(UTC):%Y-%m-%d}: "
         f"12 fields, {EXPERIMENTS} experiments, 4 partitions, Kafka {VERSION}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores shared with the broker; medians of {rounds} rounds in turns.",
         "",

@@ -34,7 +34,7 @@ def test_the_table_has_medians_and_no_figure_for_a_failure(tmp_path: Path) -> No
 
 
 def test_every_file_is_a_peer() -> None:
-    assert list(peers()) == ["bare", "davy", "faust", "flink", "kafka_streams", "quix"]
+    assert list(peers()) == ["bare", "davy", "blocks", "faust", "flink", "kafka_streams", "quix"]
 
 
 def _told(sentence: str) -> None:
@@ -49,7 +49,7 @@ def test_a_peer_has_a_figure(kafka: KafkaBroker, name: str) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["faust", "flink", "kafka_streams", "quix"])
+@pytest.mark.parametrize("name", ["blocks", "faust", "flink", "kafka_streams", "quix"])
 def test_other_peers_count_the_same(kafka: KafkaBroker, name: str) -> None:
     peers()[name].prepare()
     took = Topics(kafka.bootstrap, _told, f"full-{name}").measure(name, peers()[name], FEW)
