@@ -13,7 +13,7 @@ def replaced(text: str, begin: str, content: str) -> str:
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(END)
     if not found or not closed:
-        raise ValueError(f"docs/benchmarks.md has no place for this: add {begin} and {END}")
+        raise ValueError(f"the document has no place for this: add {begin} and {END}")
     return f"{before}{begin}\n\n{content}\n\n{END}{after}"
 
 

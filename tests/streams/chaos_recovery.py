@@ -23,6 +23,8 @@ class Watcher(threading.Thread):
         self.reached: dict[int, int] = {}
         self.moved_at: dict[int, float] = {}
         """When it was told of more, last (monotonic seconds)."""
+        self.told_us: dict[int, int] = {}
+        """When that was sent (UTC microseconds)."""
         self._stopping = threading.Event()
         settings = {"group.id": "watcher", "fetch.wait.max.ms": 10, "auto.offset.reset": "latest"}
         self._consumer = Consumer(dict(config.kafka) | settings)
@@ -37,6 +39,7 @@ class Watcher(threading.Thread):
                 delta = decode_delta(message.value() or b"")
                 if isinstance(delta, Progress) and delta.upto > self.reached.get(delta.partition, -1):
                     self.reached[delta.partition], self.moved_at[delta.partition] = delta.upto, time.monotonic()
+                    self.told_us[delta.partition] = delta.wall_time
         self._consumer.close()
 
     def stop(self) -> None:
@@ -45,11 +48,12 @@ class Watcher(threading.Thread):
 
     def standstill(self, partitions: set[int], since: float) -> tuple[float, float]:
         """Seconds from `since` until the first, and until the last of these partitions was told of more."""
+        since_us = time.time_ns() // 1000 - round((time.monotonic() - since) * 1e6)
         before, moved = dict(self.reached), dict[int, float]()
 
         def all_moved() -> bool:
             for p in partitions:
-                if self.reached[p] > before[p]:
+                if self.reached[p] > before[p] and self.told_us[p] > since_us:  # and not sent by who was killed
                     moved.setdefault(p, self.moved_at[p])
             return len(moved) == len(partitions)
 
