@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.document import replace
+from bench.document import machine, replace
 from davy import logs
 from davy.bench import Result, measure
 from davy.commands.bench import configured
-from tests.support.kafka import VERSION, KafkaBroker
+from tests.support.kafka import KafkaBroker
 
 EVENTS, ROUNDS = 1_000_000, 3
 EXPERIMENTS = (10, 200, 1000)
@@ -23,6 +21,7 @@ BEGIN = "<!-- first stage: written by make bench -->"
 def main() -> None:
     """Measure, then replace the table in the document."""
     with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
+        where = machine()
         logs.configure("bench", Path(folder) / "bench.log")
         broker = KafkaBroker(Path(folder))
         broker.start()
@@ -30,15 +29,16 @@ def main() -> None:
             found = {n: measure(configured(broker.bootstrap), EVENTS, n, ROUNDS, _tell) for n in EXPERIMENTS}
         finally:
             broker.stop()
-    replace(BEGIN, table(found))
-    print(table(found))
+    text = table(found, where)
+    replace(BEGIN, text)
+    print(text)
 
 
-def table(found: dict[int, Result]) -> str:
+def table(found: dict[int, Result], where: str) -> str:
     """The figures as Markdown."""
     lines = [
-        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: {EVENTS:,} events of 12 fields, 4 partitions, Kafka {VERSION}, Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores shared with the broker; medians of {ROUNDS} rounds.",
+        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: {EVENTS:,} events of 12 fields, 4 partitions, "
+        f"{where}; medians of {ROUNDS} rounds.",
         "",
         "| experiments | bare consumer, events/s | Davy, events/s | ratio | bare, us CPU/event | Davy, us CPU/event |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",

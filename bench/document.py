@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
+
+from tests.support.kafka import VERSION
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 END = "<!-- end -->"
@@ -20,3 +24,11 @@ def replaced(text: str, begin: str, content: str) -> str:
 def replace(begin: str, content: str) -> None:
     """Write it into the document."""
     DOCUMENT.write_text(replaced(DOCUMENT.read_text("utf-8"), begin, content), "utf-8")
+
+
+def machine() -> str:
+    """What the figures were measured on, and how busy that is now: ask before measuring."""
+    return (
+        f"Kafka {VERSION}, Python {platform.python_version()}, {os.cpu_count()} cores shared with the broker, load "
+        f"{os.getloadavg()[0]:.1f} before it began"
+    )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.document import replace
+from confluent_kafka import KafkaException
+
+from bench.document import machine, replace
 from bench.peers.peer import CACHE, Peer, peers
 from bench.peers.run import EXPERIMENTS, Figure, Topics, figure, keep, kept, table
 from bench.peers.timed import Failed
-from tests.support.kafka import VERSION, KafkaBroker
+from tests.support.kafka import KafkaBroker
 
 ROUNDS = 3
 KEPT = CACHE / "peers.jsonl"
@@ -29,15 +29,23 @@ def main() -> int:
     chosen = known if "all" in options.names else {n: p for n, p in known.items() if n in ("bare", *options.names)}
     if not options.resume:
         KEPT.unlink(missing_ok=True)
-    versions = {name: _prepared(name, peer) for name, peer in chosen.items()}
+    where = machine()
+    versions, failures = _prepared(chosen)
     with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
         broker = KafkaBroker(Path(folder))
         broker.start()
         try:
-            figures, failures = _rounds(Topics(broker.bootstrap, _tell), chosen, options.rounds, options.events)
+            figures = _rounds(Topics(broker.bootstrap, _tell), chosen, failures, options.rounds, options.events)
         finally:
             broker.stop()
-    text = _text(figures, chosen, versions, failures, options.rounds)
+    text = "\n".join([
+        f"`python -m bench.peers {' '.join(sys.argv[1:])}`, {datetime.now(UTC):%Y-%m-%d}: 12 fields, {EXPERIMENTS} "
+        f"experiments, 4 partitions, {where}; medians over {options.rounds} rounds in turns.",
+        "",
+        table(figures, chosen, {name: reason.splitlines()[0] for name, reason in failures.items()}),
+        "",
+        *(f"- {peer.title} ({versions.get(name, 'not installed')}): {peer.does}." for name, peer in chosen.items()),
+    ])  # fmt: skip
     print(text)
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)
@@ -58,16 +66,23 @@ def _options(names: list[str]) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _prepared(name: str, peer: Peer) -> str:
-    _tell(f"preparing {name}")
-    return peer.prepare()
+def _prepared(chosen: dict[str, Peer]) -> tuple[dict[str, str], dict[str, str]]:
+    """Versions of the peers that could be installed, and why others could not."""
+    versions, failures = dict[str, str](), dict[str, str]()
+    for name, peer in chosen.items():
+        _tell(f"preparing {name}")
+        try:
+            versions[name] = peer.prepare()
+        except Failed as failed:
+            failures[name] = str(failed)
+    return versions, failures
 
 
 def _rounds(
-    topics: Topics, chosen: dict[str, Peer], rounds: int, events: int | None
-) -> tuple[list[Figure], dict[str, str]]:
-    """All rounds in turns. A peer that failed is not asked again."""
-    figures, failures = kept(KEPT), dict[str, str]()
+    topics: Topics, chosen: dict[str, Peer], failures: dict[str, str], rounds: int, events: int | None
+) -> list[Figure]:
+    """All rounds in turns. A peer that fails goes into `failures` and is not asked again."""
+    figures = kept(KEPT)
     done = {(found.peer, found.round) for found in figures}
     for number in range(1, rounds + 1):
         bare_rate: float | None = None
@@ -77,8 +92,10 @@ def _rounds(
                 continue
             begun = time.monotonic()
             try:
+                if name != "bare" and bare_rate is None:
+                    raise Failed("the bare consumer has no figure to compare with")
                 found = figure(topics, name, peer, number, events or peer.events, bare_rate)
-            except Failed as failed:
+            except (Failed, KafkaException, TimeoutError) as failed:
                 failures[name] = str(failed)
                 _tell(f"round {number} of {rounds}: {name} has no figure: {failed}")
                 continue
@@ -91,23 +108,7 @@ def _rounds(
                 f"round {number} of {rounds}: {name} {found.rate:,.0f} events/s, {found.bare_ratio:.4f} of bare, "
                 f"{found.cpu_us:.2f} us CPU/event; took {time.monotonic() - begun:.0f} s in all"
             )
-    return figures, failures
-
-
-def _text(
-    figures: list[Figure], chosen: dict[str, Peer], versions: dict[str, str], failures: dict[str, str], rounds: int
-) -> str:
-    first = {name: reason.splitlines()[0] for name, reason in failures.items()}
-    lines = [
-        f"`python -m bench.peers {' '.join(sys.argv[1:])}`, {datetime.now(UTC):%Y-%m-%d}: "
-        f"12 fields, {EXPERIMENTS} experiments, 4 partitions, Kafka {VERSION}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores shared with the broker; medians of {rounds} rounds in turns.",
-        "",
-        table(figures, chosen, first),
-        "",
-    ]
-    lines += [f"- {peer.title} ({versions[name]}): {peer.does}." for name, peer in chosen.items()]
-    return "\n".join(lines)
+    return figures
 
 
 def _tell(sentence: str) -> None:

@@ -23,9 +23,9 @@ KEEP_S = 3600.0
 
 class Faust:
     title = "Faust"
-    events = 20_000
+    events = 40_000
     framing: Framing = "single-object"
-    does = "`group_by` the key through a topic, then a tumbling table in memory with its changelog in Kafka"
+    does = "`group_by` the key through a topic, a tumbling table in memory, its changelog in Kafka; an orderly end included"
 
     def prepare(self) -> str:
         return f"faust-streaming {version('faust-streaming')}, aiokafka {version('aiokafka')}"
