@@ -41,6 +41,7 @@ else
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 endif
+	$(BIN)/python -m streams.warm # compiles the loops; later starts take them from a cache
 	@touch $@
 
 lock:

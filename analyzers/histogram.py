@@ -35,15 +35,15 @@ def _table() -> Ints:
     return np.array(table, np.int64)
 
 
-_BIN_OF_MANTISSA = _table()
-_FIRST_MANTISSA = np.searchsorted(_BIN_OF_MANTISSA, np.arange(BINS_PER_OCTAVE))
+BIN_OF_MANTISSA = _table()
+_FIRST_MANTISSA = np.searchsorted(BIN_OF_MANTISSA, np.arange(BINS_PER_OCTAVE))
 
 
 def bin_of(values: Floats) -> npt.NDArray[np.uint16]:
     """Bins uint16 (n,) of non-negative finite values float64 (n,)."""
     bits = np.ascontiguousarray(values, np.float64).view(np.int64)
     octave = (bits >> 52) - (1023 + EXPONENT_MIN)
-    bins = 1 + octave * BINS_PER_OCTAVE + _BIN_OF_MANTISSA[(bits >> 42) & 1023]
+    bins = 1 + octave * BINS_PER_OCTAVE + BIN_OF_MANTISSA[(bits >> 42) & 1023]
     return np.where(octave < 0, 0, np.minimum(bins, BINS - 1)).astype(np.uint16)
 
 

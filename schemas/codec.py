@@ -100,6 +100,21 @@ def _by_fingerprint() -> dict[bytes, str]:
     return {fingerprint(name): name for name in names()}
 
 
+def long(value: int) -> bytes:
+    """An Avro long: zigzag, then seven bits a byte.
+
+    >>> long(-64).hex(), long(64).hex()
+    ('7f', '8001')
+    """
+    rest = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while rest > 0x7F:
+        out.append((rest & 0x7F) | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
 def encode(name: str, record: Mapping[str, Any]) -> bytes:
     """One record in single-object encoding."""
     out = io.BytesIO()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
-from schemas import codec, delta_bytes
+from schemas import codec
 from schemas.record import Record, plain
 
 SAMPLE_RATE_ONE = 1 << 20
@@ -22,6 +22,9 @@ ROW_SAMPLE = 64
 """One row in that many is kept, by its hash, to estimate duplicates."""
 AFFECTED_MAX = 64
 """Units with errors kept in a cell: those with the smallest hashes."""
+
+OTHER = "__other__"
+"""Label of what is told together: of rows whose own labels got no cell."""
 
 CellKey = tuple[str | None, str, str, str, str | None, tuple[str | None, ...], int]
 
@@ -141,11 +144,17 @@ _BODIES: dict[str, type[Delta]] = {
 
 def encode_delta(delta: Delta) -> bytes:
     """Single-object encoding of a delta."""
-    if isinstance(delta, Cells):
-        return codec.header("Delta") + delta_bytes.cells(delta)
-    if isinstance(delta, Progress):
-        return codec.header("Delta") + delta_bytes.progress(delta)
     return codec.encode("Delta", {"body": (f"davy.v1.{type(delta).__name__}", plain(delta))})
+
+
+def cells_head(digest: str, topic_id: str, partition: int, block: int, upto: int) -> bytes:
+    """How every encoded `Cells` of this range begins; see `join_cells`."""
+    return encode_delta(Cells(digest, topic_id, partition, block, upto, ()))[:-1]  # an empty array is its end alone
+
+
+def join_cells(head: bytes, count: int, bodies: bytes) -> bytes:
+    """Single-object encoding of a `Cells` whose `count` cells, at least one, are Avro bytes already, end to end."""
+    return b"".join((head, codec.long(count), bodies, b"\0"))
 
 
 def decode_delta(data: bytes) -> Delta:

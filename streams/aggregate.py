@@ -1,39 +1,34 @@
 """The first stage: rows of one block to cells. Pure: what a cell holds depends on its range of the log alone.
 
 All values are integers, so the order of additions does not matter and any cut of the range into batches gives equal
-bytes. Rows are never touched one by one: labels become codes, (cell, bin) pairs become sorted integer keys. A block has at
-most 65,536 rows and hence at most that many cells, so a cell's number fits 16 bits and every key 32.
+bytes. Rows are counted by a compiled loop (`streams.kernels.tally`) in order of offset; here its arrays are made and grow.
+A block has at most 65,536 rows and hence at most that many cells, so a cell's number fits 16 bits and most keys 32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from analyzers.histogram import bin_of, quarter_octave
-from schemas.delta import AFFECTED_MAX, QUARTERS, ROW_SAMPLE, Cell, Measure
-from schemas.packing import pack_many
-from streams.admission import Admission, Labels
-from streams.governance import Checked, Values, check, integers, label_faults, valid
+from schemas.delta import AFFECTED_MAX, OTHER
+from streams.governance import INTEGER_MEASURES, reason
+from streams.kernels import admission, cell_bytes, tally
 from streams.layout import Layout
 from streams.route import delta_partition
-from streams.unit_hash import Hashes, bucket, unit_hash
+from streams.rows import TEXTS, Rows
 
-Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-Keys = npt.NDArray[np.uint64]
-Key = tuple[Labels, int]
-BIN_BITS, JOINT_BITS, BUCKET_BITS, HASH_BITS = 13, 16, 7, 32
-DENSE_MAX = 1 << 18
-"""Largest table of label codes that is looked up directly; beyond, codes are made dense again by sorting."""
-SCALARS = ("rows", "errors", "late", "quarantined", "with_unit", "weight", "error_weight", "lag_us")
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+LABELS = ("experiment_id", "service", "environment", "version", "variant")
+CELLS_START, ARMS_START, PLACES_START, WORDS_START, WORD_BYTES_START, KEYS_START = 256, 64, 16, 256, 8192, 4096
+"""Room at first; it doubles."""
+KEYED = (("error_buckets", admission.ERROR_KEYS), ("affected", admission.AFFECTED), ("sampled", admission.SAMPLED))
+LARGEST_KEY_BYTES, LARGEST_COUNT_BYTES, CELL_BYTES, MEASURE_BYTES = 5, 3, 256, 64
+"""Bounds of what is written: of a key and its count, and of what a cell and a measure have beside keys and texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,58 +40,13 @@ class Rejected:
     dead: bool
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts of 64-bit keys ``cell << bits | what``: what came since the last tidying, and what was tidied."""
+@dataclass(frozen=True, slots=True)
+class CellGroup:
+    """Avro bodies of `cells` cells of one key, end to end."""
 
-    bits: int
-    pending: list[Keys] = field(default_factory=list[Keys])
-    keys: Keys = field(default_factory=lambda: np.empty(0, np.uint64))
-    counts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def add(self, cells: Ints, what: npt.NDArray[Any]) -> None:
-        """One more of each (cell, what)."""
-        self.pending.append((cells.astype(np.uint64) << np.uint64(self.bits)) | what.astype(np.uint64))
-
-    def tidy(self) -> None:
-        """Sort and add up."""
-        if not self.pending:
-            return
-        fresh, counts = np.unique(np.concatenate(self.pending), return_counts=True)
-        self.pending.clear()
-        if not len(self.keys):
-            self.keys, self.counts = fresh, counts
-            return
-        keys, place = np.unique(np.concatenate((self.keys, fresh)), return_inverse=True)
-        total = np.zeros(len(keys), np.int64)
-        total[place[: len(self.keys)]] = self.counts
-        total[place[len(self.keys) :]] += counts
-        self.keys, self.counts = keys, total
-
-    def packed(self, cells: Ints, largest: int | None = None) -> list[bytes]:
-        """Packed counts of each of the cells (ascending); of each cell only the `largest` smallest keys, where given."""
-        self.tidy()
-        shift = np.uint64(self.bits)
-        begin = np.searchsorted(self.keys, cells.astype(np.uint64) << shift)
-        end = np.searchsorted(self.keys, (cells + 1).astype(np.uint64) << shift)
-        if largest is not None:
-            end = np.minimum(end, begin + largest)
-        sizes = end - begin
-        starts = np.cumsum(sizes) - sizes
-        take = np.repeat(begin - starts, sizes) + np.arange(int(sizes.sum()))
-        what = self.keys[take] & np.uint64((1 << self.bits) - 1)
-        return pack_many(what.astype(np.int64), self.counts[take], starts)
-
-
-@dataclass(slots=True)
-class MeasureTally:
-    """One measure over the cells of a block."""
-
-    name: str
-    rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    total: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    histogram: Tally = field(default_factory=lambda: Tally(BIN_BITS))
-    joint: Tally = field(default_factory=lambda: Tally(JOINT_BITS))
+    key: str
+    cells: int
+    body: bytes
 
 
 class OpenBlock:
@@ -105,283 +55,226 @@ class OpenBlock:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.dead = 0
-        self.max_event_time: int | None = None
-        self._label_columns = ("experiment_id", "service", "environment", "version", "variant", *layout.dimensions)
-        self._admission = Admission(layout)
-        self._keys = self._admission.keys
-        self._scalars = np.zeros((0, len(SCALARS)), np.int64)
-        self._weight_range = np.zeros((0, 2), np.int64)
-        self._changed = np.zeros(0, np.bool_)
-        self._routes: list[int] = []
-        self._error_buckets, self._affected = Tally(BUCKET_BITS), Tally(HASH_BITS)
-        self._row_sample = Tally(HASH_BITS)
-        self._measures: dict[str, MeasureTally] = {}
+        self.labels = (*LABELS, *layout.dimensions)
+        self._columns = np.array([TEXTS.index(name) for name in self.labels], np.int64)
+        self._measures = (*INTEGER_MEASURES, *(name for name, _ in layout.measures))
+        self._knobs = admission.Knobs(
+            layout.window_us,
+            layout.lateness_us,
+            layout.future_us,
+            layout.keys_per_block,
+            layout.arms_per_service,
+            layout.label_bytes,
+        )
+        self._resolutions = np.array([resolution for _, resolution in layout.measures], np.float64)
+        self._t = _tallies(len(self.labels), len(self._measures), layout.label_bytes)
+        other = np.frombuffer(OTHER.encode(), np.uint8)
+        for label in range(len(self.labels)):
+            value = admission.word_hash(other, 0, len(other), label)
+            admission.add_word(self._t, other, 0, len(other), np.uint64(value))
+        self._routes = np.empty(0, np.int64)
+        self._route_of: dict[tuple[int, int], int] = {}
 
     @classmethod
     def start(cls, layout: Layout) -> OpenBlock:
         """An empty block."""
         return cls(layout)
 
+    @property
+    def max_event_time(self) -> int | None:
+        """Of the rows that count."""
+        return int(self._t.n[admission.LATEST]) if self._t.n[admission.ANY] else None
+
     # -- rows in -------------------------------------------------------------------------------------------------
 
-    def add(self, rows: pa.RecordBatch, kafka_us: Ints | None) -> list[Rejected]:
-        """Count rows (`RequestEvent` columns), with their Kafka timestamps int64 (n,), None for recorded ones."""
-        if not rows.num_rows:
-            return []
-        keyless, faults = label_faults(rows, self._label_columns, self.layout.label_bytes)
-        rejected = [Rejected(row, reason, True) for row, reason in faults]
-        place: Ints = np.arange(len(kafka_us) if kafka_us is not None else int(rows.num_rows), dtype=np.int64)
-        if keyless.any():
-            self.dead += int(keyless.sum())
-            place = np.flatnonzero(~keyless)
-            rows = rows.take(pa.array(place))
-            kafka_us = None if kafka_us is None else kafka_us[place]
-        checked = check(rows, kafka_us, self.layout)
-        rejected += [Rejected(int(place[row]), reason, False) for row, reason in checked.reasons]
-        arrival_us = checked.event_us if kafka_us is None else kafka_us
-        counted = ~(checked.late | checked.unusable)
-        time_us = np.where(counted, checked.event_us, arrival_us)
-        cells = self._cells_of(rows, time_us // self.layout.window_us)
-        self._changed[cells] = True
-        self._count(rows, cells, checked, counted, arrival_us)
-        return sorted(rejected, key=lambda reject: reject.row)
+    def add(self, rows: Rows, kafka_us: Ints | None, pick: Ints | None = None) -> list[Rejected]:
+        """Count the rows `pick` int64 (k,) (all of them where None), with their Kafka timestamps int64 (k,); None for
+        recorded ones."""
+        picked = np.arange(len(rows)) if pick is None else pick
+        fate = np.zeros(len(picked), np.int64)
+        arrival = np.empty(0, np.int64) if kafka_us is None else kafka_us
+        done = 0
+        self._make_room_for_keys(len(picked))
+        while done < len(picked):
+            done = tally.count(
+                rows.data, rows.start, rows.length, rows.longs, rows.present, rows.rate, rows.values, rows.has, picked, done,
+                arrival, kafka_us is not None, self._columns, self._resolutions, self._knobs, self._t, fate,
+            )  # fmt: skip
+            if done < len(picked):
+                self._make_room()
+        rejected = [
+            Rejected(row, reason(int(fate[row]), self.layout, self.labels), bool(fate[row] >= tally.DEAD))
+            for row in np.flatnonzero(fate > tally.IS_LATE).tolist()
+        ]
+        self.dead += sum(reject.dead for reject in rejected)
+        return rejected
 
-    def _count(self, rows: pa.RecordBatch, cells: Ints, checked: Checked, counted: Bools, arrival_us: Ints) -> None:
-        n = len(self._keys)
-        self._scalars[:, 2] += np.bincount(cells[checked.late], minlength=n)
-        self._scalars[:, 3] += np.bincount(cells[checked.unusable], minlength=n)
-        event_us, weight, measures = checked.event_us, checked.weight, checked.measures
-        if not counted.all():
-            keep = np.flatnonzero(counted)
-            rows, cells, event_us, weight = rows.take(pa.array(keep)), cells[keep], event_us[keep], weight[keep]
-            arrival_us = arrival_us[keep]
-            measures = [Values(m.name, m.present[keep], m.value[keep], m.whole[keep]) for m in measures]
-        if not len(cells):
-            return
-        latest = int(event_us.max())
-        self.max_event_time = latest if self.max_event_time is None else max(latest, self.max_event_time)
-        errors = error_rows(rows)
-        units: Any = rows.column("unit_id")
-        with_unit = valid(units)
-        hashes = unit_hash(units)
-        self._scalars[:, 0] += np.bincount(cells, minlength=n)
-        self._scalars[:, 1] += np.bincount(cells[errors], minlength=n)
-        self._scalars[:, 4] += np.bincount(cells[with_unit], minlength=n)
-        self._scalars[:, 5] += exact_sums(cells, weight, n)
-        self._scalars[:, 6] += exact_sums(cells[errors], weight[errors], n)
-        self._scalars[:, 7] += exact_sums(cells, arrival_us - event_us, n)
-        self._widen(cells, weight)
-        self._sample(rows, cells, event_us, hashes)
-        failed = errors & with_unit
-        if failed.any():
-            self._error_buckets.add(cells[failed], bucket(hashes[failed]))
-            self._affected.add(cells[failed], hashes[failed] >> np.uint64(HASH_BITS))
-        for measure in measures:
-            if measure.present.any():
-                self._measure(measure, cells, with_unit, hashes)
+    def _make_room(self) -> None:
+        """Twice the room wherever a row might not fit."""
+        t = self._t
+        n, wider = t.n, dict[str, Any]()
+        if n[admission.CELLS] + 1 > len(t.c_hash):
+            size = 2 * len(t.c_hash)
+            rows = ("c_hash", "c_words", "c_window", "scalars", "weight_min", "weight_max", "changed")
+            wider |= {name: _longer(getattr(t, name), size) for name in rows}
+            wider |= {name: _wider(getattr(t, name), size) for name in ("m_rows", "m_total")}
+            wider["c_table"] = _table(wider["c_hash"], int(n[admission.CELLS]))
+        for prefix, place in (("a", admission.ARMS), ("p", admission.PLACES)):
+            hashes = getattr(t, f"{prefix}_hash")
+            if n[place] + 1 > len(hashes):
+                names = (f"{prefix}_hash", f"{prefix}_words", *(["p_arms"] if prefix == "p" else []))
+                wider |= {name: _longer(getattr(t, name), 2 * len(hashes)) for name in names}
+                wider[f"{prefix}_table"] = _table(wider[f"{prefix}_hash"], int(n[place]))
+        if n[admission.WORDS] + len(self.labels) > len(t.w_hash):
+            wider |= {name: _longer(getattr(t, name), 2 * len(t.w_hash)) for name in ("w_hash", "w_start", "w_length")}
+            wider["w_table"] = _table(wider["w_hash"], int(n[admission.WORDS]))
+        if n[admission.WORD_BYTES] + len(self.labels) * self.layout.label_bytes > len(t.w_bytes):
+            wider["w_bytes"] = _longer(t.w_bytes, 2 * len(t.w_bytes))
+        self._t = t._replace(**wider)
 
-    def _widen(self, cells: Ints, weight: Ints) -> None:
-        low, high = int(weight.min()), int(weight.max())
-        present = np.flatnonzero(np.bincount(cells, minlength=len(self._keys)))
-        if low == high:
-            lowest = highest = np.full(len(present), low, np.int64)
-        else:
-            least = np.full(len(self._keys), np.iinfo(np.int64).max)
-            most = np.zeros(len(self._keys), np.int64)
-            np.minimum.at(least, cells, weight)
-            np.maximum.at(most, cells, weight)
-            lowest, highest = least[present], most[present]
-        held = self._weight_range[present]
-        self._weight_range[present, 0] = np.where(held[:, 0] == 0, lowest, np.minimum(held[:, 0], lowest))
-        self._weight_range[present, 1] = np.maximum(held[:, 1], highest)
-
-    def _sample(self, rows: pa.RecordBatch, cells: Ints, event_us: Ints, hashes: Hashes) -> None:
-        """One row in 64 by its content, so that a repeated row is sampled every time."""
-        mixed = event_us.view(np.uint64) * _MIX[0] ^ hashes
-        mixed ^= integers(rows.column("duration_us")).view(np.uint64) * _MIX[1]
-        mixed ^= integers(rows.column("status")).view(np.uint64)
-        mixed ^= mixed >> np.uint64(31)
-        mixed *= _MIX[2]
-        mixed ^= mixed >> np.uint64(29)
-        sampled = np.flatnonzero(mixed % np.uint64(ROW_SAMPLE) == 0)
-        self._row_sample.add(cells[sampled], mixed[sampled] >> np.uint64(HASH_BITS))
-
-    def _measure(self, values: Values, cells: Ints, with_unit: Bools, hashes: Hashes) -> None:
-        tally = self._measures.setdefault(values.name, MeasureTally(values.name))
-        n = len(self._keys)
-        tally.rows, tally.total = _grown(tally.rows, n), _grown(tally.total, n)
-        value, whole = values.value, values.whole
-        if not values.present.all():
-            keep = np.flatnonzero(values.present)
-            cells, value, whole, with_unit, hashes = (
-                cells[keep],
-                value[keep],
-                whole[keep],
-                with_unit[keep],
-                hashes[keep],
-            )
-        tally.rows += np.bincount(cells, minlength=n)
-        tally.total += exact_sums(cells, whole, n)
-        bins = bin_of(value)
-        tally.histogram.add(cells, bins)
-        if not with_unit.all():
-            keep = np.flatnonzero(with_unit)
-            cells, bins, hashes = cells[keep], bins[keep], hashes[keep]
-        tally.joint.add(cells, bucket(hashes) * QUARTERS + quarter_octave(bins))
-
-    # -- labels to cells -----------------------------------------------------------------------------------------
-
-    def _cells_of(self, rows: pa.RecordBatch, windows: Ints) -> Ints:
-        """Number of each row's cell, int64 (n,); new cells in order of their first row."""
-        first_window = int(windows.min())
-        code, size = windows - first_window, int(windows.max()) - first_window + 1
-        columns: list[Ints] = []
-        words: list[list[str | None]] = []
-        for name in self._label_columns:
-            column, known = _codes(rows.column(name))
-            columns.append(column)
-            words.append(known)
-            if size * len(known) > DENSE_MAX:
-                _, code = np.unique(code, return_inverse=True)
-                size = int(code.max()) + 1
-            code, size = code * len(known) + column, size * len(known)
-        if size > DENSE_MAX:
-            _, code = np.unique(code, return_inverse=True)
-            size = int(code.max()) + 1
-        first = np.full(size, len(code))
-        first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
-        seen = np.sort(first[first < len(code)])
-        cell_of_code = np.zeros(size, np.int64)
-        numbers, crowded_from = self._numbers(_keys(seen, columns, words, windows))
-        cell_of_code[code[seen[: len(numbers)]]] = numbers
-        cells = cell_of_code[code]
-        if crowded_from < len(seen):
-            later: Ints = np.arange(int(seen[crowded_from]), len(code), dtype=np.int64)
-            cells[later] = [self._number(*key) for key in _keys(later, columns, words, windows)]
-        self._grow()
-        return cells
-
-    def _numbers(self, keys: Iterator[Key]) -> tuple[list[int], int]:
-        """Cell numbers of keys in order of offset, up to the first that is not admitted, and how many these are."""
-        numbers: list[int] = []
-        for labels, window in keys:
-            number = self._admission.cell(labels, window)
-            if number is None:
-                break
-            numbers.append(number)
-        return numbers, len(numbers)
-
-    def _number(self, labels: Labels, window: int) -> int:
-        number = self._admission.cell(labels, window)
-        return self._admission.late(labels, window) if number is None else number
-
-    def _grow(self) -> None:
-        n = len(self._keys)
-        for labels, _ in self._keys[len(self._routes) :]:
-            self._routes.append(delta_partition(str(labels[1]), str(labels[2]), self.layout.delta_partitions))
-        self._scalars = _grown(self._scalars, n)
-        self._weight_range, self._changed = _grown(self._weight_range, n), _grown(self._changed, n)
+    def _make_room_for_keys(self, rows: int) -> None:
+        t, wider = self._t, dict[str, Any]()
+        needed = int(t.m_keys.max()) + rows
+        if needed > t.histogram.shape[1]:
+            size = max(needed, 2 * t.histogram.shape[1])
+            wider |= {name: _wider(getattr(t, name), size) for name in ("histogram", "joint")}
+        for name, place in KEYED:
+            needed, room = int(t.n[place]) + rows, len(getattr(t, name))
+            if needed > room:
+                wider[name] = _longer(getattr(t, name), max(needed, 2 * room))
+        if wider:
+            self._t = t._replace(**wider)
 
     # -- cells out -----------------------------------------------------------------------------------------------
 
     @property
     def rows_d(self) -> list[int]:
         """Rows (late and quarantined ones, too) routed to each delta partition."""
-        seen = self._scalars[:, 0] + self._scalars[:, 2] + self._scalars[:, 3]
+        n = int(self._t.n[admission.CELLS])
+        seen = self._t.scalars[:n, [tally.ROWS, tally.LATE, tally.QUARANTINED]].sum(axis=1)
         totals = np.zeros(self.layout.delta_partitions, np.int64)
-        np.add.at(totals, np.array(self._routes, np.int64), seen)
+        np.add.at(totals, self.routes, seen)
         return totals.tolist()
 
-    def cells(self, partition: int | None = None) -> list[Cell]:
-        """All cells, or those of one delta partition, in order of first offset."""
-        return list(self._cells(np.arange(len(self._keys)), partition))
+    @property
+    def routes(self) -> Ints:
+        """Delta partition of each cell."""
+        n, known = int(self._t.n[admission.CELLS]), len(self._routes)
+        if known < n:
+            fresh = [
+                self._route(service, environment) for service, environment in self._t.c_words[known:n, 1:3].tolist()
+            ]
+            self._routes = np.concatenate((self._routes, np.array(fresh, np.int64)))
+        return self._routes
 
-    def changed_cells(self, partition: int | None = None) -> list[Cell]:
+    def _route(self, service: int, environment: int) -> int:
+        route = self._route_of.get((service, environment))
+        if route is None:
+            route = delta_partition(self._word(service), self._word(environment), self.layout.delta_partitions)
+            self._route_of[service, environment] = route
+        return route
+
+    def _word(self, word: int) -> str:
+        start = int(self._t.w_start[word])
+        return self._t.w_bytes[start : start + int(self._t.w_length[word])].tobytes().decode()
+
+    def groups(self, cells_max: int, partition: int | None = None) -> Iterator[CellGroup]:
+        """All cells, or those of one delta partition: by key, in order of first offset, at most `cells_max` together."""
+        yield from self._groups(np.arange(int(self._t.n[admission.CELLS])), cells_max, partition)
+
+    def changed_groups(self, cells_max: int, partition: int | None = None) -> Iterator[CellGroup]:
         """Cells with rows since they were last taken; taking all (`partition` None) or one partition's clears them."""
-        routes = np.array(self._routes, np.int64)
-        mine = self._changed if partition is None else self._changed & (routes == partition)
-        which = np.flatnonzero(mine)
-        self._changed[which] = False
-        return list(self._cells(which, None))
-
-    def _cells(self, which: Ints, partition: int | None) -> Iterator[Cell]:
+        which = np.flatnonzero(self._t.changed[: int(self._t.n[admission.CELLS])])
         if partition is not None:
-            which = which[np.array(self._routes, np.int64)[which] == partition]
+            which = which[self.routes[which] == partition]
+        self._t.changed[which] = 0
+        yield from self._groups(which, cells_max, None)
+
+    def _groups(self, which: Ints, cells_max: int, partition: int | None) -> Iterator[CellGroup]:
+        if partition is not None:
+            which = which[self.routes[which] == partition]
         if not len(which):
             return
-        errors, affected = self._error_buckets.packed(which), self._affected.packed(which, AFFECTED_MAX)
-        samples = self._row_sample.packed(which)
-        measures = [
-            _measures(tally, which, len(self._keys)) for _, tally in sorted(self._measures.items(), key=_duration_first)
-        ]
-        scalars, ranges = self._scalars[which].tolist(), self._weight_range[which].tolist()
-        numbers: list[int] = which.tolist()
-        for i, number in enumerate(numbers):
-            labels, window = self._keys[number]
-            experiment_id, service, environment, version, variant, *dimensions = labels
-            counted, failed, late, quarantined, with_unit, weight, error_weight, lag = scalars[i]
-            least, most = ranges[i]
-            yield Cell(
-                experiment_id, str(service), str(environment), str(version), variant, tuple(dimensions),
-                window * self.layout.window_us, counted + late + quarantined, counted, failed, late, quarantined, with_unit,
-                weight, error_weight, least, most, lag, errors[i], affected[i], samples[i],
-                tuple(found for measure in measures if (found := measure[i]) is not None),
-            )  # fmt: skip
+        words = self._t.c_words[which].astype(np.int64)
+        group = words[:, 0].copy()  # one key: an experiment, else a service in an environment
+        nameless = group < 0
+        group[nameless] = (1 + words[nameless, 1] << 32) | words[nameless, 2]
+        order = np.lexsort((which, group))
+        which, group, words = which[order], group[order], words[order]
+        body, ends = self._bodies(which)
+        borders = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(which)]
+        for begin, end in itertools.pairwise(borders):
+            experiment, service, environment = words[begin, :3].tolist()
+            key = self._word(experiment) if experiment >= 0 else f"{self._word(service)}/{self._word(environment)}"
+            for first in range(begin, end, cells_max):
+                last = min(end, first + cells_max)
+                yield CellGroup(key, last - first, body[ends[first] : ends[last]])
+
+    def _bodies(self, which: Ints) -> tuple[bytes, list[int]]:
+        """Avro bodies of cells, end to end, and where each begins and the last one ends."""
+        self._sort()
+        t = self._t
+        keys = int(t.m_keys.sum() + t.n[[admission.ERROR_KEYS, admission.AFFECTED, admission.SAMPLED]].sum())
+        texts = len(self.labels) * (self.layout.label_bytes + cell_bytes.LONG_BYTES)
+        names = [name.encode() for name in self._measures]
+        cell = CELL_BYTES + texts + sum(MEASURE_BYTES + len(name) for name in names)
+        out = np.empty(len(which) * cell + keys * (LARGEST_KEY_BYTES + LARGEST_COUNT_BYTES), np.uint8)
+        ends = np.zeros(len(which) + 1, np.int64)
+        order = sorted(range(len(names)), key=lambda m: (m > 0, self._measures[m]))  # the duration first
+        cell_bytes.write(
+            t, which, self.layout.window_us, AFFECTED_MAX, np.array(order), np.frombuffer(b"".join(names), np.uint8),
+            np.cumsum([0, *map(len, names)]), out, ends[1:],
+        )  # fmt: skip
+        return out[: ends[-1]].tobytes(), ends.tolist()
+
+    def _sort(self) -> None:
+        t = self._t
+        for m, (bins, joints) in enumerate(t.m_keys.tolist()):
+            t.histogram[m, :bins].sort()
+            t.joint[m, :joints].sort()
+        t.error_buckets[: t.n[admission.ERROR_KEYS]].sort()
+        t.affected[: t.n[admission.AFFECTED]].sort()
+        t.sampled[: t.n[admission.SAMPLED]].sort()
 
 
-def _duration_first(item: tuple[str, MeasureTally]) -> tuple[bool, str]:
-    return (item[0] != "duration_us", item[0])
+def _tallies(labels: int, measures: int, label_bytes: int) -> admission.Tallies:
+    """Nothing counted yet."""
+    cells, words, arms, places = CELLS_START, WORDS_START, ARMS_START, PLACES_START
+    return admission.Tallies(
+        n=np.zeros(10, np.int64),
+        w_table=np.full(2 * words, -1, np.int32), w_hash=np.zeros(words, np.uint64), w_start=np.zeros(words, np.int64),
+        w_length=np.zeros(words, np.int64), w_bytes=np.zeros(max(WORD_BYTES_START, 2 * labels * label_bytes), np.uint8),
+        c_table=np.full(2 * cells, -1, np.int32), c_hash=np.zeros(cells, np.uint64),
+        c_words=np.zeros((cells, labels), np.int32), c_window=np.zeros(cells, np.int64),
+        scalars=np.zeros((cells, 8), np.int64), weight_min=np.zeros(cells, np.int64), weight_max=np.zeros(cells, np.int64),
+        changed=np.zeros(cells, np.uint8), m_rows=np.zeros((measures, cells), np.int64),
+        m_total=np.zeros((measures, cells), np.int64), m_keys=np.zeros((measures, 2), np.int64),
+        histogram=np.empty((measures, KEYS_START), np.uint32), joint=np.empty((measures, KEYS_START), np.uint32),
+        a_table=np.full(2 * arms, -1, np.int32), a_hash=np.zeros(arms, np.uint64),
+        a_words=np.zeros((arms, admission.ARM_LABELS), np.int32), p_table=np.full(2 * places, -1, np.int32),
+        p_hash=np.zeros(places, np.uint64), p_words=np.zeros((places, 2), np.int32), p_arms=np.zeros(places, np.int64),
+        often=np.zeros((2, admission.COUNTERS), np.uint8),
+        error_buckets=np.empty(KEYS_START, np.uint32), affected=np.empty(KEYS_START, np.uint64),
+        sampled=np.empty(KEYS_START, np.uint64),
+    )  # fmt: skip
 
 
-def _measures(tally: MeasureTally, which: Ints, n: int) -> Sequence[Measure | None]:
-    rows, totals = _grown(tally.rows, n)[which].tolist(), _grown(tally.total, n)[which].tolist()
-    histograms, joints = tally.histogram.packed(which), tally.joint.packed(which)
-    return [
-        Measure(tally.name, rows[i], totals[i], histograms[i], joints[i]) if rows[i] else None
-        for i in range(len(which))
-    ]
+def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """A copy with zeros up to `size`."""
+    longer = np.zeros((size, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
-def _grown(array: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
-    """The array with zeros up to length n."""
-    missing = n - len(array)
-    return array if missing <= 0 else np.concatenate((array, np.zeros((missing, *array.shape[1:]), array.dtype)))
+def _wider(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """A copy with zeros up to `size` columns; always of one memory layout, since the loops are compiled for it."""
+    wider = np.zeros((len(array), size), array.dtype)
+    wider[:, : array.shape[1]] = array
+    return wider
 
 
-def _codes(column: Any) -> tuple[Ints, list[str | None]]:
-    """Dictionary codes int64 (n,) and what they stand for; null is a word like others."""
-    encoded = pc.dictionary_encode(column)
-    words: list[str | None] = encoded.dictionary.to_pylist()
-    indices = encoded.indices
-    if indices.null_count:
-        indices = pc.fill_null(indices, len(words))
-        words.append(None)
-    return indices.to_numpy(zero_copy_only=False).astype(np.int64), words
-
-
-def _keys(rows: Ints, columns: list[Ints], words: list[list[str | None]], windows: Ints) -> Iterator[Key]:
-    """Labels and windows of some rows."""
-    labels: list[list[str | None]] = []
-    for column, known in zip(columns, words, strict=True):
-        codes: list[int] = column[rows].tolist()
-        labels.append([known[code] for code in codes])
-    return zip(zip(*labels, strict=True), windows[rows].tolist(), strict=True)
-
-
-def error_rows(rows: pa.RecordBatch) -> Bools:
-    """Rows that failed: `error` where it is told, else status >= 500; bool (n,)."""
-    by_status = integers(rows.column("status")) >= 500
-    told: Any = rows.column("error")
-    if told.null_count == len(told):
-        return by_status
-    return np.where(valid(told), pc.fill_null(told, False).to_numpy(zero_copy_only=False), by_status)
-
-
-def exact_sums(cells: Ints, values: Ints, n: int) -> Ints:
-    """Sum of int64 values per cell, int64 (n,): in halves where binary64, which bincount adds in, could round."""
-    if not len(values):
-        return np.zeros(n, np.int64)
-    if int(np.abs(values).max()) * len(values) < 1 << 53:
-        return np.bincount(cells, values, n).astype(np.int64)
-    high = np.bincount(cells, values >> 24, n).astype(np.int64)
-    return (high << 24) + np.bincount(cells, values & ((1 << 24) - 1), n).astype(np.int64)
+def _table(hashes: npt.NDArray[np.uint64], n: int) -> npt.NDArray[np.int32]:
+    """Open addressing for that many hashes' room, with the first n entered."""
+    table = np.full(2 * len(hashes), -1, np.int32)
+    admission.fill_table(table, hashes, n)
+    return table

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from schemas.delta import Cell, Cells, Delta, Progress, Truncated
+from schemas.delta import Progress, Truncated, cells_head, encode_delta, join_cells
 from streams.aggregate import OpenBlock, Rejected
 from streams.layout import Layout
+from streams.rows import Rows
 
 Ints = npt.NDArray[np.int64]
 Source = tuple[str, int]
@@ -30,11 +30,11 @@ CELLS_PER_MESSAGE = 128
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A delta for one partition of the delta topic; its report goes to `Ingest.delivered` with `token`."""
+    """An encoded delta for one partition of the delta topic; its report goes to `Ingest.delivered` with `token`."""
 
     partition: int
     key: str
-    delta: Delta
+    value: bytes
     token: Token
 
 
@@ -70,14 +70,15 @@ Output = Send | Reread | Restart
 class Run:
     """Records of one source partition with consecutive offsets; `kafka_us` int64 (n,) are their Kafka timestamps.
 
-    A record may have become any number of rows: `index` int64 (rows,), ascending, says of each row which record (0 to n - 1)
-    it came from. `dead` int64 (k,), ascending, names the record of each row that did not decode.
+    A record may have become any number of rows, from the `begin`th of `rows` on: `index` int64 (rows,), ascending, says of
+    each which record (0 to n - 1) it came from. `dead` int64 (k,), ascending, names the record of each that did not decode.
     """
 
     source: Source
     first_offset: int
     kafka_us: Ints
-    rows: pa.RecordBatch
+    rows: Rows
+    begin: int
     index: Ints
     dead: Ints
 
@@ -177,7 +178,9 @@ class Ingest:
         if low == high:
             return []
         record = run.index[low:high]
-        rejected = table.block.add(run.rows.slice(low, high - low), run.kafka_us[record])
+        rejected = table.block.add(
+            run.rows, run.kafka_us[record], np.arange(run.begin + low, run.begin + high, dtype=np.int64)
+        )
         self.counted += high - low
         return [(int(record[reject.row]), reject) for reject in rejected]
 
@@ -227,10 +230,10 @@ class Ingest:
         upto, number = table.position, table.number
         token = Token(source, table.generation, number)
         where = (self.digest, table.topic_id, source[1], number, upto)
-        rows_d = table.block.rows_d
+        head, rows_d = cells_head(*where), table.block.rows_d
         for d in range(self.layout.delta_partitions):
-            for key, cells in self._by_key(table.block.changed_cells(d)):
-                yield self._counted(table, Send(d, key, Cells(*where, cells), token))
+            for group in table.block.changed_groups(CELLS_PER_MESSAGE, d):
+                yield self._counted(table, Send(d, group.key, join_cells(head, group.cells, group.body), token))
         dead = table.block.dead + table.undecodable
         for d in range(self.layout.delta_partitions):
             progress = Progress(
@@ -238,16 +241,7 @@ class Ingest:
                 n_partitions=self.n_partitions.get(source[0], 1), high_watermark=max(table.high_watermark, upto),
                 max_event_time=table.block.max_event_time, wall_time=now_us,
             )  # fmt: skip
-            yield self._counted(table, Send(d, "progress", progress, token))
-
-    def _by_key(self, cells: list[Cell]) -> Iterator[tuple[str, tuple[Cell, ...]]]:
-        """Cells by message key, a bounded number in each message."""
-        grouped: dict[str, list[Cell]] = {}
-        for cell in cells:
-            grouped.setdefault(cell.experiment_id or f"{cell.service}/{cell.environment}", []).append(cell)
-        for key, group in grouped.items():
-            for start in range(0, len(group), CELLS_PER_MESSAGE):
-                yield key, tuple(group[start : start + CELLS_PER_MESSAGE])
+            yield self._counted(table, Send(d, "progress", encode_delta(progress), token))
 
     def _counted(self, table: Table, send: Send) -> Send:
         table.waiting[send.token.block] = table.waiting.get(send.token.block, 0) + 1
@@ -257,7 +251,7 @@ class Ingest:
         """Tell every delta partition that retention took the offsets from `start` to where the partition begins now."""
         table = self.tables[source]
         token = Token(source, table.generation, start // self.layout.block_records)
-        gone = Truncated(self.digest, table.topic_id, source[1], start, table.position)
+        gone = encode_delta(Truncated(self.digest, table.topic_id, source[1], start, table.position))
         for d in range(self.layout.delta_partitions):
             yield self._counted(table, Send(d, "truncated", gone, token))
 

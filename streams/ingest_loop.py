@@ -23,7 +23,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from prometheus_client import Counter, Gauge
 
 from schemas.config import Config
-from schemas.delta import encode_delta
 from schemas.errors import InfrastructureError, UserError
 from streams import kafka
 from streams.aggregate import Rejected
@@ -33,6 +32,7 @@ from streams.ingest import Ingest, Output, Reread, Restart, Run, Send, Source, T
 from streams.layout import Layout
 from streams.membership import member
 from streams.topics import ensure_topics, topic_names
+from streams.warm import warm
 from streams.without_pandas import keep_out
 
 Ints = npt.NDArray[np.int64]
@@ -349,9 +349,9 @@ class IngestLoop:
         now_us = self.clock.now_us()
         for start, end, partition, first, kafka_us in _runs(messages):
             low, high = np.searchsorted(decoded.index, (start, end)).tolist()
-            rows, index = decoded.rows.slice(low, high - low), decoded.index[low:high] - start
+            index = decoded.index[low:high] - start
             died = dead[slice(*np.searchsorted(dead, (start, end)))] - start
-            run = Run((topic, partition), first, kafka_us, rows, index, died)
+            run = Run((topic, partition), first, kafka_us, decoded.rows, low, index, died)
             self._carry_out(self.ingest.records(run, now_us), messages[start:end], first)
         EVENTS.inc(len(decoded.index))
 
@@ -374,8 +374,7 @@ class IngestLoop:
     ) -> None:
         for output in outputs:
             match output:
-                case Send(partition, key, delta, token):
-                    value = encode_delta(delta)
+                case Send(partition, key, value, token):
                     self._produce(self.delta_topic, value, key.encode(), self._reported(token), partition=partition)
                 case Reread() | Restart():
                     log.warning("read again", topic=output.source[0], partition=output.source[1], offset=output.offset)
@@ -446,6 +445,7 @@ def _runs(messages: list[Message]) -> Iterable[tuple[int, int, int, int, Ints]]:
 def prepare() -> None:
     """For a process that has this role alone, before `run`."""
     keep_out()
+    warm()
 
 
 def run(config: Config, stop: threading.Event) -> None:

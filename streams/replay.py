@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,14 @@ import pyarrow.compute as pc
 
 from schemas.control import Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
-from schemas.delta import Cells, ControlCopy, Progress
+from schemas.delta import Cells, ControlCopy, Progress, cells_head, decode_delta, join_cells
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Verdict
 from streams.aggregate import OpenBlock
+from streams.ingest import CELLS_PER_MESSAGE
 from streams.judge import Judge, JudgeSettings, Output
 from streams.layout import Layout
+from streams.rows import Rows
 
 Ints = npt.NDArray[np.int64]
 OUTLIER_US = 24 * 3_600_000_000
@@ -147,6 +150,7 @@ class _Log:
 
     def __init__(self, recording: Recording, layout: Layout, settings: JudgeSettings) -> None:
         self.recording = recording
+        self.rows = Rows.of(recording.rows, [name for name, _ in layout.measures])
         self.layout = layout
         self.settings = settings
         self.position = 0
@@ -171,12 +175,13 @@ class _Log:
     def _read(self, upto: int, stop: int, end_us: int) -> Iterator[Cells | Progress]:
         number = self.position // self.settings.block_records
         if upto > self.position:
-            self.block.add(self.recording.rows.slice(self.position, upto - self.position), None)
+            self.block.add(self.rows, None, np.arange(self.position, upto))
         self.position = upto
-        cells = self.block.changed_cells()
         where = (self.settings.digest, SOURCE, 0, number, upto)
-        if cells:
-            yield Cells(*where, tuple(cells))
+        groups = list(self.block.changed_groups(CELLS_PER_MESSAGE))
+        if groups:
+            cells = sum(group.cells for group in groups), b"".join(group.body for group in groups)
+            yield cast(Cells, decode_delta(join_cells(cells_head(*where), *cells)))
         read = upto - number * self.settings.block_records
         rows = sum(self.block.rows_d)
         yield Progress(

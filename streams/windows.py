@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from analyzers.arm import EMPTY, ArmWindow
-from schemas.delta import Cell, CellKey
-from streams.admission import OTHER
+from schemas.delta import OTHER, Cell, CellKey
 from streams.fold import SourceKey
 
 Group = tuple[str | None, str, str]

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from davy.web.shelf import Shelf
 from schemas.control import Annotation, Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
+from schemas.delta import OTHER
 from schemas.errors import DavyError
 from schemas.probe import ProbeResult
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
-from streams.admission import OTHER
 
 EXPERIMENTS_MAX = 500
 """The one that was applied longest ago is forgotten first."""

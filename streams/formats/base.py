@@ -8,10 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from schemas.config import Config, Input
-from streams.columns import EVENT_SCHEMA
+from streams.rows import Rows
 
 Ints = npt.NDArray[np.int64]
 Values = Sequence[bytes | None]
@@ -30,10 +29,10 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Columns as `EVENT_SCHEMA` names them; `index` int64 (rows,), ascending, is each row's record in the batch. A record may
-    give no row, one, or many. `rejects` are in order of their index."""
+    """`index` int64 (rows,), ascending, is each row's record in the batch. A record may give no row, one, or many. `rejects`
+    are in order of their index."""
 
-    rows: pa.RecordBatch
+    rows: Rows
     index: Ints
     rejects: list[Reject]
 
@@ -66,8 +65,3 @@ class Format(Protocol):
     def identity(self, config: Config, topic: str, source: Input) -> dict[str, Any]:
         """What the decoder's answers depend on besides the record, as JSON values; never a secret."""
         ...
-
-
-def empty() -> pa.RecordBatch:
-    """No rows."""
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in EVENT_SCHEMA], schema=EVENT_SCHEMA)

@@ -13,14 +13,15 @@ import pytest
 
 from analyzers.histogram import bin_of, quarter_octave
 from schemas.config import Config
-from schemas.delta import QUARTERS, ROW_SAMPLE, SAMPLE_RATE_ONE, UNIT_BUCKETS, Cell
+from schemas.delta import OTHER, QUARTERS, ROW_SAMPLE, SAMPLE_RATE_ONE, UNIT_BUCKETS, Cell
 from schemas.packing import unpack
-from schemas.record import plain
-from streams.admission import OFTEN, OTHER
-from streams.aggregate import OpenBlock, exact_sums
+from streams.aggregate import OpenBlock
 from streams.columns import EVENT_SCHEMA
+from streams.kernels.admission import OFTEN
 from streams.layout import Layout
 from streams.route import delta_partition
+from streams.rows import Rows
+from tests.streams.cells import cells_of
 
 T0 = 1_790_000_000_000_000
 LAYOUT = Layout.of(Config.model_validate({"measures": ["cart"], "limits": {"delta_partitions": 3}}))
@@ -48,9 +49,9 @@ def events(rng: random.Random, n: int) -> tuple[list[dict[str, Any]], np.ndarray
     return rows, np.array(arrivals, np.int64)
 
 
-def batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+def batch(rows: list[dict[str, Any]]) -> Rows:
     columns = [pa.array([row[field.name] for row in rows], field.type) for field in EVENT_SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+    return Rows.of(pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA), ["cart"])
 
 
 def fnv(text: str) -> int:
@@ -123,7 +124,7 @@ def test_cells_equal_a_count_row_by_row(seed: int) -> None:
     rows, arrivals = events(random.Random(seed), 700)
     block = OpenBlock.start(LAYOUT)
     rejected = block.add(batch(rows), arrivals)
-    cells = {cell.key: found(cell) for cell in block.cells()}
+    cells = {cell.key: found(cell) for cell in cells_of(block)}
     oracle = {key: +count for key, count in expected(rows, arrivals).items()}
     assert {key: +count for key, count in cells.items()} == oracle
     assert [r.row for r in rejected] == [i for i, row in enumerate(rows) if fate(row, arrivals[i]) == "quarantined"]
@@ -146,8 +147,8 @@ def test_any_cut_into_batches_gives_equal_bytes(seed: int) -> None:
     for start, end in itertools.pairwise(borders):
         cut.add(batch(rows[start:end]), arrivals[start:end])
         if rng.random() < 0.3:
-            cut.changed_cells(rng.choice([None, 0, 1]))
-    assert [plain(cell) for cell in cut.cells()] == [plain(cell) for cell in whole.cells()]
+            cells_of(cut, True, rng.choice([None, 0, 1]))
+    assert list(cut.groups(3)) == list(whole.groups(3))
     assert (cut.rows_d, cut.max_event_time) == (whole.rows_d, whole.max_event_time)
 
 
@@ -155,10 +156,10 @@ def test_only_changed_cells_are_sent_again() -> None:
     rows, arrivals = events(random.Random(1), 300)
     block = OpenBlock.start(LAYOUT)
     block.add(batch(rows[:200]), arrivals[:200])
-    assert len(block.changed_cells()) == len(block.cells())
-    assert block.changed_cells() == []
+    assert len(cells_of(block, True)) == len(cells_of(block))
+    assert cells_of(block, True) == []
     block.add(batch(rows[200:201]), arrivals[200:201])
-    assert len(block.changed_cells()) == 1
+    assert len(cells_of(block, True)) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -176,9 +177,9 @@ def test_a_flood_of_labels_gives_equal_bytes_in_any_cut_and_hides_nothing_that_c
     borders = sorted({0, len(rows), *rng.choices(range(len(rows)), k=40)})
     for start, end in itertools.pairwise(borders):
         cut.add(batch(rows[start:end]), arrivals[start:end])
-    assert [plain(cell) for cell in cut.cells()] == [plain(cell) for cell in whole.cells()]
+    assert list(cut.groups(3)) == list(whole.groups(3))
     found = Counter[tuple[str, str]]()
-    for cell in whole.cells():
+    for cell in cells_of(whole):
         found[cell.service, cell.version] += cell.seen
     expected = Counter((row["service"], row["version"]) for row in rows)
     assert found["checkout", OTHER] > 300
@@ -204,12 +205,6 @@ def test_a_repeated_row_is_sampled_as_often_as_it_came() -> None:
         row |= {"timestamp": T0 + i, "duration_us": 5, "sample_rate": 1.0, "measures": None}
     block = OpenBlock.start(LAYOUT)
     block.add(batch(rows + rows), None)
-    counts = np.concatenate([unpack(cell.row_sample)[1] for cell in block.cells()])
+    counts = np.concatenate([unpack(cell.row_sample)[1] for cell in cells_of(block)])
     assert (counts == 2).all()
     assert 0.5 / ROW_SAMPLE < len(counts) / 2000 < 2 / ROW_SAMPLE
-
-
-def test_sums_are_exact_beyond_53_bits() -> None:
-    values = np.array([(1 << 46) - 1] * 4096, np.int64)
-    assert exact_sums(np.zeros(4096, np.int64), values, 1).tolist() == [4096 * ((1 << 46) - 1)]
-    assert exact_sums(np.zeros(4096, np.int64), -values, 1).tolist() == [-4096 * ((1 << 46) - 1)]

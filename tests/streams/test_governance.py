@@ -11,14 +11,15 @@ import pyarrow as pa
 import pytest
 
 from schemas import codec
-from schemas.config import Config
+from schemas.config import Config, Input
 from schemas.delta import Cells, Delta, Progress
 from streams.aggregate import OpenBlock
 from streams.columns import EVENT_SCHEMA
-from streams.formats.avro import AvroDecoder
-from streams.governance import check, label_faults, printable
+from streams.formats.avro import FORMAT
 from streams.judge import Judge, JudgeSettings
 from streams.layout import Layout
+from streams.rows import Rows
+from tests.streams.cells import cells_of
 
 T0 = 1_790_000_000_000_000
 LAYOUT = Layout.of(Config.model_validate({"measures": ["cart"]}))
@@ -28,10 +29,10 @@ ROW: dict[str, Any] = dict.fromkeys(field.name for field in EVENT_SCHEMA) | {
 }  # fmt: skip
 
 
-def rows(*changes: dict[str, Any]) -> pa.RecordBatch:
+def rows(*changes: dict[str, Any]) -> Rows:
     told = [ROW | change for change in changes]
     columns = [pa.array([row[field.name] for row in told], field.type) for field in EVENT_SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+    return Rows.of(pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA), ["cart"])
 
 
 @pytest.mark.parametrize(
@@ -53,13 +54,10 @@ def rows(*changes: dict[str, Any]) -> pa.RecordBatch:
     ],
 )
 def test_an_unusable_value_quarantines_its_row_and_no_other(change: dict[str, Any], reason: str) -> None:
-    checked = check(rows({}, change, {}), np.full(3, T0), LAYOUT)
-    assert checked.unusable.tolist() == [False, True, False]
-    ((row, said),) = checked.reasons
-    assert (row, reason in said) == (1, True)
     block = OpenBlock.start(LAYOUT)
-    block.add(rows({}, change, {}), np.full(3, T0))
-    assert [(cell.rows, cell.quarantined) for cell in block.cells()] == [(2, 1)]
+    (rejected,) = block.add(rows({}, change, {}), np.full(3, T0))
+    assert (rejected.row, reason in rejected.reason, rejected.dead) == (1, True, False)
+    assert [(cell.rows, cell.quarantined) for cell in cells_of(block)] == [(2, 1)]
     assert block.max_event_time == T0, "an unusable row moved the watermark"
 
 
@@ -67,12 +65,12 @@ def test_an_unusable_value_quarantines_its_row_and_no_other(change: dict[str, An
 def test_a_late_row_is_counted_where_it_arrived(time: int) -> None:
     block = OpenBlock.start(LAYOUT)
     block.add(rows({"timestamp": time}), np.full(1, T0))
-    ((window, late),) = [(cell.window, cell.late) for cell in block.cells()]
+    ((window, late),) = [(cell.window, cell.late) for cell in cells_of(block)]
     assert (window, late) == (T0 // 5_000_000 * 5_000_000, 1)
 
 
 def test_a_measure_that_nobody_registered_can_hold_anything() -> None:
-    assert not check(rows({"measures": {"other": math.nan}}), np.full(1, T0), LAYOUT).unusable.any()
+    assert OpenBlock.start(LAYOUT).add(rows({"measures": {"other": math.nan}}), np.full(1, T0)) == []
 
 
 @pytest.mark.parametrize(
@@ -87,26 +85,23 @@ def test_a_measure_that_nobody_registered_can_hold_anything() -> None:
 )  # fmt: skip
 def test_labels_are_visible_and_short(label: str, usable: bool) -> None:
     for name in ("version", "segment"):
-        bad, reasons = label_faults(rows({}, {name: label}, {}), ("service", "version", "segment"), 256)
-        assert bad.tolist() == [False, not usable, False]
-        assert [row for row, reason in reasons if reason.startswith(name)] == ([] if usable else [1])
-    if label and len(label.encode()) <= 256:
-        assert printable(label.encode()) == usable
+        block = OpenBlock.start(LAYOUT)
+        rejected = block.add(rows({}, {name: label}, {}), np.full(3, T0))
+        assert [reject.row for reject in rejected if reject.reason.startswith(name)] == ([] if usable else [1])
+        assert (block.dead, sum(cell.rows for cell in cells_of(block))) == ((0, 3) if usable else (1, 2))
 
 
 @pytest.mark.parametrize("junk", [b"\xff\xfe", b"\xc3(", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\x80"])
 @pytest.mark.parametrize("name", ["version", "segment", "unit_id", "endpoint"])
-def test_a_text_that_is_not_utf8_hurts_its_own_row_at_most(name: str, junk: bytes) -> None:
+def test_a_text_that_is_not_utf8_hurts_its_own_row_alone(name: str, junk: bytes) -> None:
     good = codec.encode("RequestEvent", ROW | {name: "x" * len(junk)})
     bad = good.replace(b"x" * len(junk), junk)
-    decoded = AvroDecoder(65_536).decode([good, bad, good])
-    block = OpenBlock.start(LAYOUT)
-    rejected = block.add(decoded.rows, np.full(decoded.rows.num_rows, T0))
-    lost = len(decoded.rejects) + block.dead
-    assert sum(cell.rows for cell in block.cells()) + lost == 3
-    if name in ("version", "segment"):
-        assert lost == 1
-        assert len(decoded.rejects) + len(rejected) == 1
+    config = Config()
+    decoded = FORMAT.decoder(config, "t", Input()).decode([good, bad, good])
+    assert [(reject.index, reject.reason) for reject in decoded.rejects] == [(1, "a text is not UTF-8")]
+    block = OpenBlock.start(Layout.of(config))
+    assert block.add(decoded.rows, np.full(len(decoded.rows), T0)) == []
+    assert sum(cell.rows for cell in cells_of(block)) == 2
 
 
 def test_an_event_from_the_future_never_moves_the_watermark() -> None:
@@ -118,7 +113,7 @@ def test_an_event_from_the_future_never_moves_the_watermark() -> None:
         block.add(rows({}, ahead, {}), times)
         where = (LAYOUT.digest, "id", 0, 0, 3)
         progress = Progress(*where, sum(block.rows_d), 3, 0, 0, 1, 99, block.max_event_time, T0 + 7_000_000)
-        deltas[poisoned] = [Cells(*where, tuple(block.cells())), progress]
+        deltas[poisoned] = [Cells(*where, tuple(cells_of(block))), progress]
     closed: list[int] = []
     for poisoned, log in deltas.items():
         judge = Judge(JudgeSettings.of(Config(), 0, 1, {"id": "davy.events"}))

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.delta import Cell
+from schemas.delta import OTHER, Cell
 from schemas.packing import pack
-from streams.admission import OTHER
 from streams.windows import Names, Windows
 
 GROUP = ("e", "cart", "prod")

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from davy.web.state import State
 from schemas import codec
-from schemas.config import Config
+from schemas.config import Config, Input
 from schemas.control import Control, SpecApplied
-from schemas.delta import ControlCopy, decode_delta, encode_delta
+from schemas.delta import ControlCopy, decode_delta
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
-from streams.formats.avro import AvroDecoder
+from streams.formats.avro import FORMAT
 from streams.ingest import Ingest, Run, Send
 from streams.judge import Judge, JudgeSettings
 from streams.layout import Layout
+from streams.rows import LONGS
 from streams.sinks import rows as sink_rows
 
 SPEC = """\
@@ -74,7 +74,7 @@ class Pipeline:
         topics = {"id": "davy.events"}
         self.judges = [Judge(JudgeSettings.of(self.config, d, count, topics)) for d in range(count)]
         self.console = State()
-        self.decoder = AvroDecoder(self.config.limits.record_bytes)
+        self.decoder = FORMAT.decoder(self.config, "davy.events", Input())
         self.verdict: Verdict | None = None
         self.windows = 0
         applied = Control("sim", BEGIN_US, "test", "", SpecApplied(SPEC, "sim.yaml", "x"))
@@ -90,8 +90,10 @@ class Pipeline:
             decoded = self.decoder.decode(part)
             source = ("davy.events", partition)
             times = np.full(len(part), now_us)
-            rows = decoded.rows.set_column(0, "timestamp", pa.array(times).cast(pa.timestamp("us")))
-            run = Run(source, self.ingest.position(source), times, rows, decoded.index, np.empty(0, np.int64))
+            decoded.rows.longs[LONGS.index("timestamp")] = now_us
+            run = Run(
+                source, self.ingest.position(source), times, decoded.rows, 0, decoded.index, np.empty(0, np.int64)
+            )
             self.out(self.ingest.records(run, now_us))
         self.out(self.ingest.tick(now_us))
 
@@ -99,7 +101,7 @@ class Pipeline:
         for output in outputs:
             if isinstance(output, Send):
                 self.ingest.delivered(output.token, False)
-                for said in self.judges[output.partition].step(decode_delta(encode_delta(output.delta))):
+                for said in self.judges[output.partition].step(decode_delta(output.value)):
                     self.said(said)
 
     def said(self, output: object) -> None:

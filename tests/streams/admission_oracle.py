@@ -1,30 +1,10 @@
-"""Which keys of a block get a cell of their own: made-up labels cost a bounded number of cells and hide no arm that matters.
-
-An *arm* is what carries an experiment's evidence: (experiment_id, service, environment, version, variant). A cell's key is
-an arm, its dimensions and a window. Decided row by row in order of offset, by the rows before it in the block alone, so
-that whoever reads the range decides the same:
-
-1. An arm is admitted when it first comes, as long as its service has fewer than `arms_per_service` and the block fewer than
-   `keys_per_block` cells. Whoever makes labels up uses up the slots of their own service only.
-2. Later arms are counted in the service's `__other__`, until their `OFTEN`th row: from then on they have cells, too. So a
-   flood that comes first hides at most `OFTEN - 1` rows of an arm in a block, whatever they hold.
-3. An admitted arm has a cell in every window it comes in. Once the block holds `keys_per_block` cells, its dimensions are
-   told together, as `__other__`: the sums over an arm, from which verdicts are made, stay what they are.
-
-Within a cell rows only ever come, which is what the judge's row check rests on. A block has no more cells than rows.
-"""
+"""`streams.kernels.admission` in plain Python."""
 
 from __future__ import annotations
 
 from streams.layout import Layout
 
-OTHER = "__other__"
-"""Label of what is told together."""
-OFTEN = 16
-"""Rows in a block with which an arm that came late is admitted all the same."""
-COUNTERS = 1 << 16
-"""Places of each of two rows of counters (a count-min sketch): 128 KiB a block, whatever comes."""
-ARM_LABELS = 5
+OTHER, OFTEN, COUNTERS, ARM_LABELS = "__other__", 16, 1 << 16, 5
 _BASIS, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 Labels = tuple[str | None, ...]

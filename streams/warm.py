@@ -1,0 +1,33 @@
+"""Compiles the loops of `streams.kernels` before they are needed: `python -m streams.warm`, and ingest as it starts.
+
+Once compiled they come from the cache folder in a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schemas import codec
+from schemas.config import Config, Input
+from streams.aggregate import OpenBlock
+from streams.formats import formats
+from streams.layout import Layout
+
+EVENT = {
+    "timestamp": 1, "service": "warm", "environment": "up", "version": "1", "experiment_id": None, "variant": None,
+    "segment": None, "unit_id": "u", "instance": None, "endpoint": None, "status": 500, "error": None, "duration_us": 1,
+    "cpu_us": 1, "memory_bytes": None, "measures": None, "sample_rate": 1.0,
+}  # fmt: skip
+
+
+def warm() -> None:
+    """One event through the whole first stage."""
+    config = Config()
+    decoded = formats()["avro"].decoder(config, "warm", Input()).decode([codec.encode("RequestEvent", EVENT)], None)
+    block = OpenBlock.start(Layout.of(config))
+    block.add(decoded.rows, np.ones(1, np.int64))
+    list(block.changed_groups(1))
+
+
+if __name__ == "__main__":
+    warm()
