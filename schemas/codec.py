@@ -23,8 +23,8 @@ from importlib import resources
 from typing import Any, cast
 
 import fastavro
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 from fastavro.schema import fingerprint as avro_fingerprint
-from fastavro.schema import to_parsing_canonical_form
 
 MAGIC = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -84,9 +84,24 @@ def _without_logical_types(node: Any) -> Any:
 
 @cache
 def fingerprint(name: str) -> bytes:
-    """CRC-64-AVRO of the parsing canonical form, 8 bytes as on the wire (little-endian)."""
-    canonical = to_parsing_canonical_form(document(name))
+    """As `schema_fingerprint` of the schema of that name."""
+    return schema_fingerprint(document(name))
+
+
+def schema_fingerprint(schema: Document) -> bytes:
+    """CRC-64-AVRO of the parsing canonical form, 8 bytes as on the wire (little-endian). Raises ValueError for no schema."""
+    try:
+        canonical = to_parsing_canonical_form(schema)
+    except (SchemaParseException, KeyError, TypeError) as error:
+        raise ValueError(f"it is no Avro schema: {error}") from error
     return bytes.fromhex(avro_fingerprint(canonical, "CRC-64-AVRO"))
+
+
+def history(name: str) -> list[Document]:
+    """The schema of that name and its former versions (``avro/history/NAME-*.avsc``), the present one first."""
+    past = resources.files("schemas").joinpath("avro", "history")
+    files = sorted(past.iterdir(), key=lambda file: file.name, reverse=True) if past.is_dir() else []
+    return [document(name), *(json.loads(f.read_text("utf-8")) for f in files if f.name.startswith(f"{name}-"))]
 
 
 @cache

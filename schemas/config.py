@@ -96,13 +96,17 @@ class Registry(Model):
 
 
 class Input(Model):
-    """A topic's records as events: `mapping` field -> path in a record, `units` field -> unit."""
+    """A topic's records as events: `mapping` field -> path in a record (several joined by ``|``: the first that is filled),
+    `units` field -> unit, `defaults` field -> what stands where a record says nothing."""
 
     format: Literal["avro", "json", "otlp_proto"] = "avro"
     mapping: dict[Column, Text] = Field(default={}, examples=["{duration_us: latency.total}"])
     units: dict[Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]] = Field(
         default={}, examples=["{duration_us: ms}"]
     )
+    defaults: dict[Column, str | int | float | bool] = Field(default={}, examples=["{environment: production}"])
+    schemas: Folder | None = Field(default=None, examples=["schemas"])
+    """Folder of ``.avsc`` files: schemas of Avro writers that are not in a registry."""
 
 
 class Measure(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -65,3 +65,42 @@ class Format(Protocol):
     def identity(self, config: Config, topic: str, source: Input) -> dict[str, Any]:
         """What the decoder's answers depend on besides the record, as JSON values; never a secret."""
         ...
+
+
+def sound(values: Values, record_bytes_max: int) -> tuple[Ints, list[bytes], list[Reject]]:
+    """Records that are neither empty nor too large, with their places, and the others."""
+    n = len(values)
+    if all(values):
+        lengths = np.fromiter(map(len, cast("Sequence[bytes]", values)), np.int64, n)
+        if not n or int(lengths.max()) <= record_bytes_max:
+            return np.arange(n), cast("list[bytes]", values), []
+    index, usable, rejects = list[int](), list[bytes](), list[Reject]()
+    for i, value in enumerate(values):
+        if not value:
+            rejects.append(Reject(i, "the record is empty"))
+        elif len(value) > record_bytes_max:
+            limit = f"limits.record_bytes ({record_bytes_max})"
+            rejects.append(Reject(i, f"the record has {len(value)} bytes, more than {limit}"))
+        else:
+            index.append(i)
+            usable.append(value)
+    return np.array(index, np.int64), usable, rejects
+
+
+def decoded(rows: Rows, index: Ints, faults: Sequence[tuple[int, str]], rejects: list[Reject]) -> Decoded:
+    """All rows but the faulty ones, `index` int64 (n,) being each row's record; of several faulty rows of one record the
+    first one's reason is told."""
+    if not faults:
+        return Decoded(rows, index, sorted(rejects, key=_place))
+    by_record: dict[int, dict[int, str]] = {}
+    for row, reason in faults:
+        by_record.setdefault(int(index[row]), {}).setdefault(row, reason)
+    for record, reasons in by_record.items():
+        more = f" (and {len(reasons) - 1} more of its rows)" if len(reasons) > 1 else ""
+        rejects.append(Reject(record, reasons[min(reasons)] + more, len(reasons)))
+    pick = np.delete(np.arange(len(rows)), list({row for row, _ in faults}))
+    return Decoded(rows.take(pick), index[pick], sorted(rejects, key=_place))
+
+
+def _place(reject: Reject) -> int:
+    return reject.index
