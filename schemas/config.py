@@ -99,7 +99,7 @@ class Input(Model):
     """A topic's records as events: `mapping` field -> path in a record (several joined by ``|``: the first that is filled),
     `units` field -> unit, `defaults` field -> what stands where a record says nothing."""
 
-    format: Literal["avro", "json", "otlp_proto"] = "avro"
+    format: Literal["avro", "json", "cloudevents", "otlp_proto"] = "avro"
     mapping: dict[Column, Text] = Field(default={}, examples=["{duration_us: latency.total}"])
     units: dict[Column, Literal["ns", "us", "ms", "s", "iso8601", "B", "KB", "MB", "GB", "KiB", "MiB", "GiB"]] = Field(
         default={}, examples=["{duration_us: ms}"]

@@ -457,4 +457,6 @@ def run(config: Config, stop: threading.Event) -> None:
             raise InfrastructureError(
                 f"there is no topic {topic}; create it, or name another under inputs in davy.yaml"
             )
-    IngestLoop(config).run(stop)
+    loop = IngestLoop(config)
+    warm(loop.decoders.values())
+    loop.run(stop)

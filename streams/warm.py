@@ -5,12 +5,15 @@ Once compiled they come from the cache folder in a tenth of a second.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from schemas import codec
 from schemas.config import Config, Input
 from streams.aggregate import OpenBlock
 from streams.formats import formats
+from streams.formats.base import Decoder
 from streams.layout import Layout
 
 EVENT = {
@@ -20,8 +23,10 @@ EVENT = {
 }  # fmt: skip
 
 
-def warm() -> None:
-    """One event through the whole first stage."""
+def warm(decoders: Iterable[Decoder] = ()) -> None:
+    """One event through the whole first stage, and a record that is none through every decoder."""
+    for decoder in decoders:
+        decoder.decode([b"\n\0"], None)
     config = Config()
     decoded = formats()["avro"].decoder(config, "warm", Input()).decode([codec.encode("RequestEvent", EVENT)], None)
     block = OpenBlock.start(Layout.of(config))

@@ -1,8 +1,9 @@
 """Writers' schemas: who may have written an Avro record, and whether we can read it.
 
 A record names its writer's schema: by fingerprint (single-object encoding), which is one of Davy's own past or present or of
-the folder that the input names; or by a registry's id (Confluent framing). What an id means never changes, so it is asked once.
-That an id is not known is an answer about the record; that the registry does not answer is not, and stops the reader instead.
+the folder that the input names; or by a registry's id (Confluent framing). What an id means never changes, so it is asked
+once. That an id is not known is an answer about the record; that the registry does not answer is not, and stops the reader
+instead.
 """
 
 from __future__ import annotations

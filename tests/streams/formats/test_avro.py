@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_a_writer_that_we_cannot_read_is_told_at_start(tmp_path: Path) -> None:
 
 
 def test_the_present_schema_is_the_one_that_writers_have() -> None:
-    """To change RequestEvent, first put the present schema at schemas/avro/history/RequestEvent-DATE.avsc, then correct this."""
+    """Before you change RequestEvent, put the present schema at schemas/avro/history/RequestEvent-DATE.avsc; then correct this."""
     assert codec.fingerprint("RequestEvent").hex() == "1d0ecbbbbd64315c"
 
 
@@ -115,7 +116,8 @@ def test_nested_fields_are_mapped(tmp_path: Path) -> None:
         schema, {"at": 1_764_000_000_001, "app": {"name": "cart", "release": "7"}, "took": 0.25, "tags": ["a"]}
     )
     decoded = decoder(
-        schemas=str(tmp_path), mapping={"timestamp": "at", "service": "app.name", "version": "app.release", "duration_us": "took"},
+        schemas=str(tmp_path),
+        mapping={"timestamp": "at", "service": "app.name", "version": "app.release", "duration_us": "took"},
         units={"duration_us": "s"}, defaults={"environment": "test", "status": 200},
     ).decode([value, value[:-1], value + b"x", GOOD])  # fmt: skip
     assert rows(decoded) == [{
@@ -132,13 +134,12 @@ def test_confluents_framing_with_a_real_registry(registry: SchemaRegistryServer)
         AvroSerializer(client, json.dumps(schema), conf={"normalize.schemas": False})
         for schema in (codec.document("RequestEvent"), older())
     )
-    from datetime import UTC, datetime
-
     time = datetime.fromtimestamp(1_764_000_000, UTC)
     first = new(NULLS | EVENT | {"timestamp": time, "sample_rate": 1.0}, place)
     reader = decoder(registry=registry.url)
     second = old(EVENT | {"timestamp": time, "region": None, "mesh": "A"}, place)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     unknown = b"\x00\x00\x0f\x42\x3f" + first[5:]
     decoded = reader.decode([first, GOOD, second, unknown, second[:-1], b"\x00\x00"])
     assert rows(decoded) == [ROW] * 3
@@ -158,7 +159,7 @@ def test_a_registered_schema_that_we_cannot_read(registry: SchemaRegistryServer)
         "fields": [{"name": "a", "type": "string"}],
     }
     number = client.register_schema("alien-value", Schema(json.dumps(other), "AVRO"))
-    with pytest.raises(UserError, match="alien: version 1 of alien-value cannot be read: .*timestamp"):
+    with pytest.raises(UserError, match=r"alien: version 1 of alien-value cannot be read: .*timestamp"):
         decoder("alien", registry=registry.url)
     decoded = decoder(registry=registry.url).decode([b"\x00" + number.to_bytes(4, "big") + b"\x02x", GOOD])
     assert rows(decoded) == [ROW]
