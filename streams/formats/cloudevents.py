@@ -1,8 +1,8 @@
 """CloudEvents with JSON data, in binary mode (attributes in ``ce_`` headers) and in structured mode (one JSON envelope).
 
 A path is that of the envelope: ``data.latency.total``, or an attribute like ``time`` and ``subject``. Where the mapping says
-nothing, columns are found under ``data``, and an event without a timestamp happened at the envelope's ``time``. Avro data need no
-format of their own: say ``avro``, which passes over headers.
+nothing, columns are found under ``data``, and an event without a timestamp happened at the envelope's ``time``. Avro data
+need no format of their own: say ``avro``, which passes over headers.
 """
 
 from __future__ import annotations

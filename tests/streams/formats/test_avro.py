@@ -98,7 +98,7 @@ def test_a_writer_that_we_cannot_read_is_told_at_start(tmp_path: Path) -> None:
 
 
 def test_the_present_schema_is_the_one_that_writers_have() -> None:
-    """Before you change RequestEvent, put the present schema at schemas/avro/history/RequestEvent-DATE.avsc; then correct this."""
+    """Before you change RequestEvent, put the present schema into schemas/avro/history; then correct this."""
     assert codec.fingerprint("RequestEvent").hex() == "1d0ecbbbbd64315c"
 
 
