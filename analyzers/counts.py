@@ -9,7 +9,7 @@ Theory of operation. In one window the candidate had `nc` requests of which `ec`
 has E[exp l] <= 1 under the null ``p_c <= r0 p_b + d`` for r > 1 (HARM) and ``p_c >= r0 p_b + d`` for r < 1
 (SAFETY), whatever p_b is: b - 1 = -r0 (nc/nb)(a - 1), so the exponent of E[a^ec b^eb] <= exp(nc p_c (a-1) +
 nb p_b (b-1)) is nc (a-1)(p_c - r0 p_b) <= d nc (a-1). Products over windows stay e-values, and so does their
-mean over a fixed grid of bets (the method of mixtures: Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021).
+weighted mean over a fixed grid of bets (the method of mixtures: Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021).
 An e-value passes 1/alpha, ever, with probability at most alpha (Ville 1939). The grid's bets differ by
 factors of some 1.5, so that one of them is near the best whatever the effect.
 
@@ -26,6 +26,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from analyzers.bursts import ALL, Kept
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -36,27 +38,43 @@ ABOVE = slice(0, BETS)
 """Bets that the candidate's rate is above the limit."""
 BELOW = slice(BETS, 2 * BETS)
 """Bets that it is below."""
+WEIGHTS = (0.08, 0.12, 0.2, 0.2, 0.16, 0.12, 0.08, 0.04)
+"""Of the bets above the limit: more on what releases do than on what they hardly ever do. They add up to 1."""
+_LOG_WEIGHTS: Floats = np.log(np.array(WEIGHTS) * BETS)
 _LOG_GRID: Floats = np.log(GRID)
 _BETS: list[float] = GRID.tolist()
 
 
 def increments(
-    nc: float, nb: float, ec: float | Floats, eb: float | Floats, r0: float | Floats = 1.0, d: float = 0.0
-) -> Floats:
+    nc: float, nb: float, ec: float | Floats, eb: float | Floats, r0: float | Floats = 1.0, d: float = 0.0,
+    kept: Kept = ALL,
+) -> Floats:  # fmt: skip
     """l(r) of one window, float64 (m, 16): one row per margin, one column per bet.
 
     `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d` the
-    margin; `ec`, `eb`, `r0` are numbers or float64 (m,).
+    margin; `ec`, `eb`, `r0` are numbers or float64 (m,). `kept`: what `analyzers.bursts` believes of `ec` where
+    r > 1, and of `eb` where r < 1; less than all lowers l.
     """
-    log_a, log_b = log_factors(nc, nb, r0)
-    rows = (_column(ec) * log_a + _column(eb) * log_b).reshape(-1, 2 * BETS)
+    rows = betted(_column(ec), _column(eb), np.log(_control_factors(nc, nb, r0)), kept)
     return rows - d * tilts(nc, nb, r0) if d else rows
 
 
-def log_factors(nc: float, nb: float, r0: float | Floats = 1.0) -> tuple[Floats, Floats]:
-    """ln a and ln b, float64 (16,) or (m, 16) each."""
-    log_b = np.log(_control_factors(nc, nb, r0))
-    return log_b + _LOG_GRID, log_b
+def betted(ec: float | Floats, eb: float | Floats, log_b: Floats, kept: Kept = ALL) -> Floats:
+    """``ec ln a + eb ln b`` as ``ec ln r + (ec + eb) ln b``, float64 (m, 16); ln a = ln b + ln r."""
+    events = ec + eb
+    if kept == ALL:
+        rows = ec * _LOG_GRID + events * log_b
+    else:
+        counted = events - eb * kept.dropped
+        harm = ec * kept.candidate * _LOG_GRID[ABOVE] + events * log_b[..., ABOVE]
+        safety = (counted - eb * kept.control) * _LOG_GRID[BELOW] + counted * log_b[..., BELOW]
+        rows = np.concatenate((harm, safety), axis=-1)
+    return rows.reshape(-1, 2 * BETS)
+
+
+def log_control_factors(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
+    """ln b, float64 (16,) or (m, 16)."""
+    return np.log(_control_factors(nc, nb, r0))
 
 
 def tilts(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
@@ -130,7 +148,8 @@ class Counts:
 
     def log_e(self, bets: slice, phi: float = 1.0, row: int = 0) -> float:
         """ln e of one side at one margin; `phi` >= 1 is the design effect (section 2)."""
-        return mean_of_logs((self.sums[row, bets] / phi).tolist())
+        logs = self.sums[row, bets] / phi
+        return mean_of_logs((logs + _LOG_WEIGHTS if bets == ABOVE else logs).tolist())
 
     def log_harm(self, phi: float = 1.0, harm: slice = ABOVE) -> float:
         """ln e of HARM over all start points: half the weight on the first, the rest shared evenly.
@@ -141,7 +160,7 @@ class Counts:
         first = self.log_e(harm, phi)
         if not len(self.later):
             return first
-        later = log_mean_exp(self.later / phi)
+        later = log_mean_exp(self.later / phi + (_LOG_WEIGHTS if harm == ABOVE else 0.0))
         return mean_of_logs([first, mean_of_logs(later.tolist())])
 
 

@@ -11,18 +11,21 @@ arm's rate in a window, G the cumulated residuals of the difference, z the windo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzers.bursts import Bursts, Kept, believed
 from schemas.delta import UNIT_BUCKETS
 
 Floats = npt.NDArray[np.float64]
 
 TIME_WINDOWS_MIN = 11
 """Windows before the scatter between windows is believed."""
+EXPECTED_MIN = 1.0
+"""Expected events of the smaller arm in a window before its plain z is used."""
 _BESSEL = UNIT_BUCKETS / (UNIT_BUCKETS - 1)
 
 
@@ -58,6 +61,7 @@ class Clumps:
     last_z: float
     drift: float
     windows: int
+    bursts: Bursts = field(default_factory=Bursts)
 
     @classmethod
     def zero(cls) -> Self:
@@ -87,24 +91,40 @@ class Clumps:
                 control = control + residual_b
                 variance += g * g * (sc + q * q * sb)
                 control_events += sb
-        last_z, drift, windows = self._time(nc, nb, ec, eb)
+        last_z, drift, windows, bursts = self._time(nc, nb, ec, eb)
         n = nc + nb
         return Clumps(
             difference, control, variance, control_events,
             self.matched_c + ec * nb / n, self.matched_b + eb * nc / n, self.matched + nc * nb / n,
-            last_z, drift, windows,
+            last_z, drift, windows, bursts,
         )  # fmt: skip
 
-    def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[float, float, int]:
-        """The window's z against the effect of earlier windows, the sum of squared steps, the count."""
+    def expected(self, nc: float, nb: float) -> float:
+        """The candidate's share of a window's events, by the effect of earlier windows."""
+        exposed = (1 + self.matched_c) / (1 + self.matched_b) * nc
+        return exposed / (exposed + nb)
+
+    def believed(self, nc: float, nb: float, ec: float, eb: float) -> Kept:
+        """The parts of the candidate's and of control's events that count (`analyzers.bursts`)."""
+        return believed(ec, eb, self.expected(nc, nb), nb, self.bursts)
+
+    def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[float, float, int, Bursts]:
+        """The window's z against the effect of earlier windows, the sum of squared steps, the count.
+
+        With few events expected steps are those of Anscombe's variance-stabilised z (1948): the plain one is then so
+        skewed that a single error looks like a burst, and phi would double just when harm shows.
+        """
         events = ec + eb
         if events <= 0:
-            return self.last_z, self.drift, self.windows
-        exposed = (1 + self.matched_c) / (1 + self.matched_b) * nc
-        pi = exposed / (exposed + nb)
+            return self.last_z, self.drift, self.windows, self.bursts.quiet(nb)
+        pi = self.expected(nc, nb)
         z = (ec - events * pi) / math.sqrt(events * pi * (1 - pi))
-        step = (z - self.last_z) ** 2 if self.windows else 0.0
-        return z, self.drift + step, self.windows + 1
+        told = z
+        if events * min(pi, 1 - pi) < EXPECTED_MIN:
+            share = (ec + 0.375) / (events + 0.75)
+            told = 2 * math.sqrt(events) * (math.asin(math.sqrt(share)) - math.asin(math.sqrt(pi)))
+        step = (told - self.last_z) ** 2 if self.windows else 0.0
+        return told, self.drift + step, self.windows + 1, self.bursts.add(z, eb / nb, nb)
 
     def phi_unit(self) -> float:
         """Scatter of the buckets' differences against that of independent events."""

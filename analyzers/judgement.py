@@ -121,7 +121,7 @@ def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
     limit = max(len(spec.candidates), 1) / spec.policy.alpha
     enforced = [item for item in read if item[0].mode == "enforce"]
     threshold = max(len(enforced), 1) * limit
-    log_mean = mean_of_logs([reading.log_harm for _, reading in enforced]) if enforced else 0.0
+    log_mean = log_mean_harm([reading.log_harm for _, reading in enforced])
     culprits: tuple[tuple[SliSpec, Reading], ...] = ()
     if enforced and log_mean >= math.log(limit):
         alone = [item for item in enforced if item[1].log_harm >= math.log(threshold)]
@@ -130,6 +130,24 @@ def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
         culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
     needed = _needed(read, spec.policy.beta, trial.rate)
     return _Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits)
+
+
+def log_mean_harm(logs: list[float]) -> float:
+    """ln of the mean e-value of the enforced SLIs' HARM, whose logs these are."""
+    return mean_of_logs(logs) if logs else 0.0
+
+
+def weigh(spec: ExperimentSpec, trial: Trial) -> tuple[bool, bool]:
+    """Whether HARM and whether SAFETY of every enforced SLI stand now: what `judge` finds, without its report."""
+    weights = [
+        kinds()[sli.type].weigh(state)
+        for sli, state in zip(spec.slis, trial.states, strict=True)
+        if sli.mode == "enforce"
+    ]
+    limit = math.log(max(len(spec.candidates), 1) / spec.policy.alpha)
+    harm = bool(weights) and log_mean_harm([harm for harm, _ in weights]) >= limit
+    asked = math.log(1 / spec.policy.beta)
+    return harm, bool(weights) and all(safety is None or safety >= asked for _, safety in weights)
 
 
 # The rules, in order. Each gives an answer or passes.

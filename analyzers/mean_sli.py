@@ -12,7 +12,7 @@ from analyzers import forecast
 from analyzers.arm import MeasureSum, PairWindow
 from analyzers.dispersion import bucket_sums
 from analyzers.histogram import BINS, midpoint, quarter_midpoint
-from analyzers.means import REQUESTS_MIN, Means, Sample, half_width
+from analyzers.means import REQUESTS_MIN, Means, Sample, half_width, log_evidence
 from analyzers.piece import Piece, gather
 from analyzers.sli import Plan, Reading, current_share
 from schemas.delta import QUARTERS
@@ -73,6 +73,16 @@ def step(state: MeanState, pair: PairWindow) -> MeanState:
     return replace(state, means=means, waiting=None, cap=cap, share=current_share(piece.share, nc, nb))
 
 
+def weigh(state: MeanState) -> tuple[float, float]:
+    """ln e of HARM and of SAFETY; 0 until the normal approximation may be used."""
+    means = state.means
+    if not means.ready():
+        return 0.0, 0.0
+    information = means.information()
+    above, below = log_evidence(means.d_high, information), log_evidence(-means.d_low, information)
+    return (above, below) if state.sign > 0 else (below, above)
+
+
 def read(state: MeanState) -> Reading:
     """What is known now; e = 1 until the normal approximation may be used."""
     means = state.means
@@ -85,15 +95,16 @@ def read(state: MeanState) -> Reading:
     lower = upper = None
     if means.ready():
         width = half_width(information, math.log(2 / state.alpha))
-        lower, upper = estimate - width, estimate + width
+        over = means.ratio - 1
+        lower, upper = means.d_high + over - width, means.d_low + over + width
     shift = 0.0 if state.relative else state.sign * state.tolerance
     scale = 1.0 if state.relative else baseline
     effect = estimate * scale + shift
-    log_safety = means.log_e(-state.sign * means.d, information)
+    log_harm, log_safety = weigh(state)
     return Reading(
         baseline, baseline + (effect * baseline if state.relative else effect), effect,
         None if lower is None else lower * scale + shift, None if upper is None else upper * scale + shift,
-        means.log_e(state.sign * means.d, information), log_safety, n_baseline, n_candidate,
+        log_harm, log_safety, n_baseline, n_candidate,
         _needed(state, information, baseline, log_safety),
     )  # fmt: skip
 

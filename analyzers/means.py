@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from analyzers.bursts import Bursts
 from analyzers.dispersion import TIME_WINDOWS_MIN
 from schemas.delta import UNIT_BUCKETS
 
@@ -86,6 +87,9 @@ class Means:
     difference: Floats = field(default_factory=lambda: _NO_BUCKETS)
     control: Floats = field(default_factory=lambda: _NO_BUCKETS)
     buckets: Floats = field(default_factory=lambda: _NO_BUCKETS)
+    s_harm: float = 0.0
+    s_safety: float = 0.0
+    bursts: Bursts = field(default_factory=Bursts)
 
     def add(self, candidate: Sample, control: Sample, shift: float = 0.0) -> Means:
         """One window more; both arms have at least 2 values, control's mean is above 0.
@@ -96,6 +100,9 @@ class Means:
         h = nc * nb / (nc + nb)
         delta = (candidate.mean - shift) / scale - self.ratio
         u = delta * math.sqrt(h)
+        centre, sd = self.d, self._sd(candidate, control, h)
+        high = min(delta, centre + self.bursts.above() * sd)
+        low = max(delta, centre - self.bursts.below() * sd)
         difference, control_part, buckets = self.difference, self.control, self.buckets
         if self.units and candidate.counts is not None:
             part = h * self.ratio * control.residuals(scale)
@@ -109,12 +116,32 @@ class Means:
             self.free_c + nc - 1, self.free_b + nb - 1, self.h2_c + h * h / nc, self.h2_b + h * h / nb,
             u, self.drift + ((u - self.last_u) ** 2 if self.windows else 0.0), self.windows + 1,
             self.n_c + nc, self.n_b + nb, difference, control_part, buckets,
+            self.s_harm + h * high, self.s_safety + h * low, self.bursts.add((delta - centre) / sd),
         )  # fmt: skip
+
+    def _sd(self, candidate: Sample, control: Sample, h: float) -> float:
+        """Standard deviation of one window's delta, by the scatter within and between earlier windows."""
+        scale = control.mean**2
+        own = self.ratio**2 * _cv2(self.squares_b + control.squares / scale, self.free_b + control.n - 1)
+        other = _cv2(self.squares_c + candidate.squares / scale, self.free_c + candidate.n - 1)
+        naive = max(other, own) / candidate.n + own / control.n
+        between = self.drift / (2 * (self.windows - 1) * h) if self.windows >= TIME_WINDOWS_MIN else 0.0
+        return math.sqrt(max(naive, between))
 
     @property
     def d(self) -> float:
         """D: how far the effect is above its limit, relative to control's mean."""
         return self.s / self.h if self.h > 0 else 0.0
+
+    @property
+    def d_high(self) -> float:
+        """D with the candidate's unconfirmed bursts upward cut (`analyzers.bursts`): evidence that it is above."""
+        return self.s_harm / self.h if self.h > 0 else 0.0
+
+    @property
+    def d_low(self) -> float:
+        """D with control's unconfirmed bursts cut: evidence that the candidate is below."""
+        return self.s_safety / self.h if self.h > 0 else 0.0
 
     def ready(self) -> bool:
         """Whether the normal approximation may be used."""
@@ -123,8 +150,7 @@ class Means:
 
     def information(self) -> float:
         """I = H^2 / max(deff max(V1, V3), V2)."""
-        cv2_b = max(self.squares_b / self.free_b, CV2_FLOOR)
-        cv2_c = max(self.squares_c / self.free_c, CV2_FLOOR)
+        cv2_b, cv2_c = _cv2(self.squares_b, self.free_b), _cv2(self.squares_c, self.free_c)
         own = self.ratio**2 * cv2_b
         naive = max(cv2_c, own) * self.h2_c + own * self.h2_b
         over_time = self.h * self.drift / (2 * (self.windows - 1)) if self.windows >= TIME_WINDOWS_MIN else 0.0
@@ -137,6 +163,11 @@ class Means:
     def log_e(self, d: float, information: float) -> float:
         """ln e of a one-sided excess `d` at that information; 0 until `ready`."""
         return log_evidence(d, information) if self.ready() else 0.0
+
+
+def _cv2(squares: float, free: float) -> float:
+    """Squared coefficient of variation, no better than the histogram's bins allow."""
+    return max(squares / free, CV2_FLOOR)
 
 
 def log_evidence(d: float, information: float) -> float:

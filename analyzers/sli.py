@@ -18,6 +18,7 @@ from schemas.spec import SliSpec
 
 MID_FLIGHT_STARTS = 12
 State = TypeVar("State")
+Weighed = tuple[float, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Sli(Protocol[State]):
 
     def step(self, state: State, pair: PairWindow) -> State:
         """The state after one more closed window."""
+        ...
+
+    def weigh(self, state: State) -> Weighed:
+        """ln e of HARM and of SAFETY now, SAFETY None where it has none: all that decides."""
         ...
 
     def read(self, state: State) -> Reading:

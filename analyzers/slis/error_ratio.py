@@ -58,11 +58,12 @@ class ErrorRatio:
             return state
         nc, ec = scored(pair.candidate)
         nb, eb = scored(pair.control)
+        kept = state.clumps.believed(nc, nb, ec, eb)
         if state.relative:
-            rows, tilt = increments(nc, nb, ec, eb, np.append(state.r0, RATIOS)), None
+            rows, tilt = increments(nc, nb, ec, eb, np.append(state.r0, RATIOS), kept=kept), None
         else:
             tilt = tilts(nc, nb)
-            rows = increments(nc, nb, ec, eb) - state.d * tilt
+            rows = increments(nc, nb, ec, eb, kept=kept) - state.d * tilt
         starts = state.starts.at(pair.start_us)
         units = (error_buckets(pair.candidate), error_buckets(pair.control)) if state.units else None
         return State(
@@ -72,6 +73,11 @@ class ErrorRatio:
             state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
             current_share(pair.share, nc, nb),
         )  # fmt: skip
+
+    def weigh(self, state: State) -> tuple[float, float]:
+        """ln e of HARM and of SAFETY."""
+        phi = state.clumps.phi()
+        return state.counts.log_harm(phi), state.counts.log_e(BELOW, phi)
 
     def read(self, state: State) -> Reading:
         """What is known now."""
@@ -86,9 +92,9 @@ class ErrorRatio:
         else:
             effect = candidate - baseline
             lower, upper = of_differences(counts, state.d, phi, state.alpha)
-        log_safety = counts.log_e(BELOW, phi)
+        log_harm, log_safety = self.weigh(state)
         return Reading(
-            baseline, candidate, effect, lower, upper, counts.log_harm(phi), log_safety,
+            baseline, candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, self._needed(state, log_safety, phi),
         )  # fmt: skip
 

@@ -131,6 +131,11 @@ class LatencyQuantile:
             return replace(state, waiting=piece)
         return _judged(state, piece, nc, nb)
 
+    def weigh(self, state: State) -> tuple[float, float]:
+        """ln e of HARM and of SAFETY."""
+        phi = state.clumps.phi()
+        return state.counts.log_harm(phi), state.counts.log_e(BELOW, phi, _SAFETY)
+
     def read(self, state: State) -> Reading:
         """What is known now."""
         if not state.n_candidate:
@@ -144,9 +149,9 @@ class LatencyQuantile:
         else:
             effect = candidate - baseline
             lower, upper = (None if end is None else end * baseline for end in (lower, upper))
-        log_safety = state.counts.log_e(BELOW, phi, _SAFETY)
+        log_harm, log_safety = self.weigh(state)
         return Reading(
-            baseline, candidate, effect, lower, upper, state.counts.log_harm(phi), log_safety,
+            baseline, candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, _needed(state, log_safety, phi),
         )  # fmt: skip
 
@@ -164,11 +169,12 @@ def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
     table = _thresholds(state.relative, state.tolerance)
     edge_b, edge_c = _edges(tail_c, tail_b, table, (1 - state.p) * (nc + nb))
     ec, eb = tail_c[edge_c], tail_b[edge_b]
+    kept = state.clumps.believed(nc, nb, float(ec[_HARM]), float(eb[_HARM]))
     starts = state.starts.at(piece.start_us)
     h = nc * nb / (nc + nb)
     return State(
         state.p, state.relative, state.tolerance, state.units, state.alpha, state.beta, starts,
-        state.counts.add(increments(nc, nb, ec, eb), starts.begun(piece.start_us, piece.step)),
+        state.counts.add(increments(nc, nb, ec, eb, kept=kept), starts.begun(piece.start_us, piece.step)),
         state.clumps.add(nc, nb, float(ec[_HARM]), float(eb[_HARM]), 1.0, _buckets(state, piece)),
         state.control.add(piece.control.histogram, h / nb),
         state.candidate.add(piece.candidate.histogram, h / nc),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from analyzers import mean_sli
 from analyzers.arm import PairWindow
 from analyzers.mean_sli import MeanState
-from analyzers.sli import Plan, Reading, show_bytes, show_duration
+from analyzers.sli import Plan, Reading, Weighed, show_bytes, show_duration
 from schemas.spec import SliSpec
 
 
@@ -25,6 +25,10 @@ class ResourceMean:
     def step(self, state: MeanState, pair: PairWindow) -> MeanState:
         """The state after one more closed window."""
         return mean_sli.step(state, pair)
+
+    def weigh(self, state: MeanState) -> Weighed:
+        """ln e of HARM and of SAFETY."""
+        return mean_sli.weigh(state)
 
     def read(self, state: MeanState) -> Reading:
         """What is known now."""

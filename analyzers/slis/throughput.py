@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.arm import PairWindow
-from analyzers.counts import BELOW, Counts, log_factors
+from analyzers.counts import BELOW, Counts, betted, log_control_factors
 from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.interval import RATIOS, of_ratios
 from analyzers.sample_ratio import share_clumps, traffic
-from analyzers.sli import Plan, Reading, Starts
+from analyzers.sli import Plan, Reading, Starts, Weighed
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -64,10 +64,10 @@ class Throughput:
         if share is None or not pair.steady or not 0 < share < 1 or x + y <= 0:
             return state
         starts = state.starts.at(pair.start_us)
-        log_a, log_b = _factors(share, state.kept)
+        rows = betted(x, y, _factors(share, state.kept), state.clumps.believed(share, 1 - share, x, y))
         return State(
             state.kept, state.units, state.alpha, starts,
-            state.counts.add(x * log_a + y * log_b, starts.begun(pair.start_us, pair.step), BELOW),
+            state.counts.add(rows, starts.begun(pair.start_us, pair.step), BELOW),
             state.clumps.add(share, 1 - share, x, y),
             share_clumps(state.shares, pair, share) if state.units else state.shares,
             state.seconds + (pair.end_us - pair.start_us) / 1e6,
@@ -75,18 +75,21 @@ class Throughput:
             state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
         )  # fmt: skip
 
+    def weigh(self, state: State) -> Weighed:
+        """ln e of HARM; it has no SAFETY."""
+        return state.counts.log_harm(_phi(state), BELOW), None
+
     def read(self, state: State) -> Reading:
         """What is known now."""
         clumps = state.clumps
         if not state.seconds:
             return Reading(None, None, None, None, None, 0.0, None, state.n_baseline, state.n_candidate)
-        phi = max(1.0, state.shares.phi(), clumps.phi_time())
         baseline = state.expected / state.seconds
         ratio = clumps.matched_c / clumps.matched_b if clumps.matched_b else None
-        lower, upper = of_ratios(state.counts, phi, state.alpha)
+        lower, upper = of_ratios(state.counts, _phi(state), state.alpha)
         return Reading(
             baseline, None if ratio is None else baseline * ratio, None if ratio is None else ratio - 1,
-            lower, upper, state.counts.log_harm(phi, BELOW), None, state.n_baseline, state.n_candidate,
+            lower, upper, self.weigh(state)[0], None, state.n_baseline, state.n_candidate,
         )  # fmt: skip
 
     def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
@@ -94,10 +97,14 @@ class Throughput:
         return f"{value:.3g} requests/s"
 
 
+def _phi(state: State) -> float:
+    return max(1.0, state.shares.phi(), state.clumps.phi_time())
+
+
 @lru_cache(maxsize=256)
-def _factors(share: float, kept: float) -> tuple[Floats, Floats]:
+def _factors(share: float, kept: float) -> Floats:
     """Shares change with steps only: their logs are taken once."""
-    return log_factors(share, 1 - share, np.append(kept, RATIOS))
+    return log_control_factors(share, 1 - share, np.append(kept, RATIOS))
 
 
 SLI = Throughput()

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzers.bursts import Kept
 from analyzers.counts import (
     ABOVE,
     BELOW,
+    WEIGHTS,
     Counts,
+    betted,
     increments,
-    log_factors,
+    log_control_factors,
     log_mean_exp,
     mean_of_logs,
     tilts,
@@ -48,8 +51,20 @@ def test_margins_and_events_may_be_columns() -> None:
     rows = increments(100, 300, ec, 4.0, r0)
     for row, e, r in zip(rows, ec, r0, strict=True):
         np.testing.assert_allclose(row, plain(100, 300, e, 4, r, 0))
-    log_a, log_b = log_factors(100, 300, r0)
-    np.testing.assert_allclose(ec[:, None] * log_a + 4.0 * log_b, rows)
+    np.testing.assert_allclose(betted(ec[:, None], 4.0, log_control_factors(100, 300, r0)), rows)
+
+
+@given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(0.2, 3), st.floats(0, 1), st.floats(0, 1))
+def test_what_is_not_believed_changes_arms_and_lowers_evidence(
+    nc: int, nb: int, ec: int, eb: int, r0: float, part_c: float, part_b: float
+) -> None:
+    kept = Kept(part_c, part_b, (1 - part_b) / 3)
+    full, cut = increments(nc, nb, ec, eb, r0)[0], increments(nc, nb, ec, eb, r0, kept=kept)[0]
+    assert (cut <= full + 1e-9).all()
+    gone_c, gone_b = ec * (1 - part_c), eb * (1 - part_b)
+    np.testing.assert_allclose(cut[ABOVE], increments(nc, nb, ec - gone_c, eb + gone_c, r0)[0, ABOVE], atol=1e-9)
+    moved = increments(nc, nb, ec + gone_b * 2 / 3, eb - gone_b, r0)[0, BELOW]
+    np.testing.assert_allclose(cut[BELOW], moved, atol=1e-9)
 
 
 @given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(-0.01, 0.01))
@@ -90,8 +105,8 @@ def test_sums_of_parts_are_the_sum_of_the_whole(left: list[Window], right: list[
 def test_log_e_is_the_mixture(items: list[Window], phi: float) -> None:
     counts = build(items, 0)
     total = np.sum([plain(*item, 1.0, 0.001) for item in items], axis=0)
-    for bets, part in ((ABOVE, total[:8]), (BELOW, total[8:])):
-        expected = log_sum_exp(part / phi) - math.log(8)
+    for bets, logs in ((ABOVE, total[:8] / phi + np.log(WEIGHTS)), (BELOW, total[8:] / phi - math.log(8))):
+        expected = log_sum_exp(logs)
         assert counts.log_e(bets, phi) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert counts.log_harm(phi) == counts.log_e(ABOVE, phi)
 
@@ -100,7 +115,7 @@ def test_start_points_share_half_the_weight() -> None:
     items = [(100, 100, 1, 1), (100, 100, 9, 1), (100, 100, 9, 2), (100, 100, 8, 0)]
     counts = build(items)  # start points before windows 1, 2, 3
     logs = np.array([plain(*item, 1.0, 0.001)[:8] for item in items])
-    e = [float(np.exp(logs[s:].sum(axis=0)).mean()) for s in range(4)]
+    e = [float(np.exp(logs[s:].sum(axis=0)) @ WEIGHTS) for s in range(4)]
     assert counts.log_harm() == pytest.approx(math.log(e[0] / 2 + (e[1] + e[2] + e[3]) / 6))
 
 

@@ -53,7 +53,11 @@ def test_phi_is_the_formula(r0: float) -> None:
         errors_b += eb
         f = (1 + numerator) / (1 + denominator)
         pi = f * nc / (f * nc + nb)
-        zs.append((ec - (ec + eb) * pi) / math.sqrt((ec + eb) * pi * (1 - pi)))
+        if (ec + eb) * pi < 1:
+            share = (ec + 3 / 8) / (ec + eb + 3 / 4)
+            zs.append(2 * math.sqrt(ec + eb) * (math.asin(math.sqrt(share)) - math.asin(math.sqrt(pi))))
+        else:
+            zs.append((ec - (ec + eb) * pi) / math.sqrt((ec + eb) * pi * (1 - pi)))
         numerator += ec * nb / (nc + nb)
         denominator += eb * nc / (nc + nb)
     clumps = fold(items, r0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyzers.arm import SparseCounts
-from analyzers.counts import ABOVE, BELOW, increments
+from analyzers.counts import ABOVE, BELOW, WEIGHTS, increments
 from analyzers.histogram import bin_of
 from analyzers.sli import Plan
 from analyzers.slis.latency_quantile import SLI, Profile, State
@@ -46,12 +46,13 @@ def test_evidence_is_that_of_brute_force(p: float, tolerance: float, slower: flo
     for i in range(3):
         c, b = np.exp(rng.normal(9, 0.5, 300)) * slower, np.exp(rng.normal(9, 0.5, 700))
         window = pair(i, arm(300, measures={"duration_us": c}), arm(700, measures={"duration_us": b}))
+        above, below = (brute(bins(c), bins(b), whole(exact), p) for whole in (math.ceil, math.floor))
+        kept = state.clumps.believed(300, 700, *above)
         state = SLI.step(state, window)
-        harm += increments(300, 700, *brute(bins(c), bins(b), math.ceil(exact), p))[0, ABOVE]
-        safety += increments(300, 700, *brute(bins(c), bins(b), math.floor(exact), p))[0, BELOW]
-    log_8 = math.log(8)
-    assert state.counts.log_e(ABOVE) == pytest.approx(float(np.logaddexp.reduce(harm)) - log_8)
-    assert state.counts.log_e(BELOW, row=1) == pytest.approx(float(np.logaddexp.reduce(safety)) - log_8)
+        harm += increments(300, 700, *above, kept=kept)[0, ABOVE]
+        safety += increments(300, 700, *below, kept=kept)[0, BELOW]
+    assert state.counts.log_e(ABOVE) == pytest.approx(float(np.logaddexp.reduce(harm + np.log(WEIGHTS))))
+    assert state.counts.log_e(BELOW, row=1) == pytest.approx(float(np.logaddexp.reduce(safety)) - math.log(8))
 
 
 def test_an_absolute_margin_is_that_many_microseconds() -> None:
