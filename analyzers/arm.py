@@ -107,6 +107,7 @@ class ArmWindow:
     affected: SparseCounts = field(default_factory=SparseCounts)
     row_sample: SparseCounts = field(default_factory=SparseCounts)
     measures: Mapping[str, MeasureSum] = field(default_factory=dict[str, MeasureSum])
+    _unit_rows: list[Ints] = field(default_factory=list[Ints], init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, cell: Cell) -> Self:
@@ -145,9 +146,11 @@ class ArmWindow:
         return self.measures.get(name, MeasureSum())
 
     def unit_rows(self) -> Ints:
-        """Rows int64 (128,) per unit bucket."""
-        joint = self.measure(DURATION).joint
-        return np.bincount(joint.keys // QUARTERS, joint.counts, UNIT_BUCKETS).astype(np.int64)
+        """Rows int64 (128,) per unit bucket, counted once; not to be written to."""
+        if not self._unit_rows:
+            joint = self.measure(DURATION).joint
+            self._unit_rows.append(np.bincount(joint.keys // QUARTERS, joint.counts, UNIT_BUCKETS).astype(np.int64))
+        return self._unit_rows[0]
 
     def unit_errors(self) -> Ints:
         """Error rows int64 (128,) per unit bucket."""

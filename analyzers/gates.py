@@ -1,10 +1,10 @@
 """Validity gates: is what was recorded fit to be judged at all? Failing one is INVALID, never a pass
 (CONTRACT "Verdict").
 
-Labels: rows whose version is not their arm's, more than 1 % of an arm. Units: rows without `unit_id` where
-the spec randomises by unit (falling back to independent requests would be dishonest, STATISTICS section 2).
-Quality: late rows, identical rows, quarantined rows. All are counted per arm, since one arm's trouble alone
-already biases the comparison.
+Clocks: the arms' mean delay from event to log must agree, since windows compare them at one time. Labels: rows whose
+version is not their arm's, more than 1 % of an arm. Units: rows without `unit_id` where the spec randomises by unit
+(falling back to independent requests would be dishonest, STATISTICS section 2). Quality: late rows, identical rows,
+quarantined rows. All are counted per arm, since one arm's trouble alone already biases the comparison.
 
 Counts are exact, so a share needs only as many rows that one odd row is no pattern: `ROWS_MIN`. Identical
 rows are seen through the sample of rows whose hash is 0 mod 64; a row and its copies are in it together or
@@ -25,6 +25,8 @@ UNITLESS_MAX = 0.01
 LATE_MAX = 0.20
 IDENTICAL_MAX = 0.20
 QUARANTINED_MAX = 0.05
+SKEW_MAX_US = 2_000_000
+"""Difference of the arms' mean delay between event time and log time: less than half a window."""
 ODD_ROWS_MIN = 5
 """Rows that must be wrong before a share of them counts."""
 ROWS_MIN = 100
@@ -47,6 +49,7 @@ class ArmQuality:
     sampled: int = 0
     distinct: int = 0
     copied: int = 0
+    lag_us: int = 0
 
     def add(self, arm: ArmWindow, mislabelled: int) -> ArmQuality:
         """One window more."""
@@ -55,7 +58,7 @@ class ArmQuality:
             self.rows + arm.rows, self.mislabelled + mislabelled, self.with_unit + arm.with_unit,
             self.late + arm.late, self.quarantined + arm.quarantined,
             self.sampled + int(copies.sum()), self.distinct + len(copies),
-            self.copied + int((copies > 1).sum()),
+            self.copied + int((copies > 1).sum()), self.lag_us + arm.lag_us,
         )  # fmt: skip
 
     def fault(self, name: str, units: bool, randomization: str) -> str | None:
@@ -114,8 +117,23 @@ class Gates:
     def fault(self, control: str, candidate: str, randomization: str) -> str | None:
         """The sentence that makes the experiment INVALID, or None."""
         units = randomization != "request"
-        return self.candidate.fault(candidate, units, randomization) or self.control.fault(
-            control, units, randomization
+        return (
+            self._skew(control, candidate)
+            or self.candidate.fault(candidate, units, randomization)
+            or self.control.fault(control, units, randomization)
+        )
+
+    def _skew(self, control: str, candidate: str) -> str | None:
+        """Windows compare the two arms at the same time; that takes one time."""
+        if min(self.control.rows, self.candidate.rows) < ROWS_MIN:
+            return None
+        lags = [arm.lag_us / arm.rows for arm in (self.control, self.candidate)]
+        if abs(lags[1] - lags[0]) <= SKEW_MAX_US:
+            return None
+        return (
+            f"events of {candidate} reach the log {lags[1] / 1e6:.3g} s after their own timestamp and those of {control} "
+            f"{lags[0] / 1e6:.3g} s (on average; {SKEW_MAX_US / 1e6:g} s of difference are allowed): the clocks of the "
+            "two arms, or their senders' delays, differ too much to compare them window by window"
         )
 
 

@@ -89,7 +89,17 @@ class _Case:
 
     @property
     def enforced(self) -> list[tuple[SliSpec, Reading]]:
-        return [(sli, reading) for sli, reading in self.read if sli.mode == "enforce"]
+        return [(sli, reading) for sli, reading in self.read if enforced(self.spec, sli)]
+
+    @property
+    def arms(self) -> list[tuple[str, int | None, int]]:
+        """Arms that must be seen: name, when last, in which step."""
+        trial = self.trial
+        both = [
+            (trial.candidate, trial.seen_candidate_us, trial.seen_candidate_step),
+            (trial.control, trial.seen_control_us, trial.seen_control_step),
+        ]
+        return both[:1] if self.spec.mode == "absolute" else both
 
     @property
     def open(self) -> list[SliSpec]:
@@ -105,7 +115,7 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
     """What to do about one candidate. Never raises for any trial that `trial.step` can reach."""
     case = _case(spec, trial, now)
     answer = next(answer for rule in _RULES if (answer := rule(case)) is not None)
-    if not now.weights_known and answer.conclusion in ("HEALTHY", "INCONCLUSIVE"):
+    if not now.weights_known and spec.mode != "absolute" and answer.conclusion in ("HEALTHY", "INCONCLUSIVE"):
         answer = replace(answer, reason=f"{answer.reason} (nobody told the weights, so {_UNJUDGED})")
     if spec.mode == "shadow":
         answer = _watched(answer)
@@ -119,17 +129,22 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
 def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
     read = tuple((sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True))
     limit = max(len(spec.candidates), 1) / spec.policy.alpha
-    enforced = [item for item in read if item[0].mode == "enforce"]
-    threshold = max(len(enforced), 1) * limit
-    log_mean = log_mean_harm([reading.log_harm for _, reading in enforced])
+    acting = [item for item in read if enforced(spec, item[0])]
+    threshold = max(len(acting), 1) * limit
+    log_mean = log_mean_harm([reading.log_harm for _, reading in acting])
     culprits: tuple[tuple[SliSpec, Reading], ...] = ()
-    if enforced and log_mean >= math.log(limit):
-        alone = [item for item in enforced if item[1].log_harm >= math.log(threshold)]
-        culprits = tuple(alone or [max(enforced, key=lambda item: item[1].log_harm)])
+    if acting and log_mean >= math.log(limit):
+        alone = [item for item in acting if item[1].log_harm >= math.log(threshold)]
+        culprits = tuple(alone or [max(acting, key=lambda item: item[1].log_harm)])
         # vanished requests are named first: they may be why the rest looks bad
         culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
     needed = _needed(read, spec.policy.beta, trial.rate)
     return _Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits)
+
+
+def enforced(spec: ExperimentSpec, sli: SliSpec) -> bool:
+    """Whether an SLI acts. Without a control only those do that have an objective to be held against."""
+    return sli.mode == "enforce" and (spec.mode != "absolute" or kinds()[sli.type].absolute)
 
 
 def log_mean_harm(logs: list[float]) -> float:
@@ -142,7 +157,7 @@ def weigh(spec: ExperimentSpec, trial: Trial) -> tuple[bool, bool]:
     weights = [
         kinds()[sli.type].weigh(state)
         for sli, state in zip(spec.slis, trial.states, strict=True)
-        if sli.mode == "enforce"
+        if enforced(spec, sli)
     ]
     limit = math.log(max(len(spec.candidates), 1) / spec.policy.alpha)
     harm = bool(weights) and log_mean_harm([harm for harm, _ in weights]) >= limit
@@ -153,27 +168,14 @@ def weigh(spec: ExperimentSpec, trial: Trial) -> tuple[bool, bool]:
 # The rules, in order. Each gives an answer or passes.
 
 
-def _absolute(case: _Case) -> _Answer | None:
-    if case.spec.mode != "absolute":
-        return None
-    return _Answer("HOLD", "INCONCLUSIVE", "mode absolute (no control) is not judged yet: a person decides")
-
-
 def _invalid(case: _Case) -> _Answer | None:
     reason = case.now.invalid_reason or case.trial.invalid
     return _Answer("HOLD", "INVALID", reason) if reason else None
 
 
 def _never_seen(case: _Case) -> _Answer | None:
-    trial, now, policy = case.trial, case.now, case.spec.policy
-    unseen = [
-        name
-        for name, seen_us in (
-            (trial.candidate, trial.seen_candidate_us),
-            (trial.control, trial.seen_control_us),
-        )
-        if seen_us is None
-    ]
+    now, policy = case.now, case.spec.policy
+    unseen = [name for name, seen_us, _ in case.arms if seen_us is None]
     if not unseen:
         return None
     reason = f"no request of {' or '.join(unseen)} has been seen"
@@ -206,8 +208,7 @@ def _held(case: _Case) -> _Answer | None:
 
 def _silent(case: _Case) -> _Answer | None:
     """An arm that was seen has gone quiet: silence never promotes."""
-    trial = case.trial
-    for name, seen_us in ((trial.candidate, trial.seen_candidate_us), (trial.control, trial.seen_control_us)):
+    for name, seen_us, _ in case.arms:
         quiet_us = case.now.event_time_us - seen_us if seen_us is not None else 0
         if quiet_us >= max(case.spec.policy.sustained_us, 1):
             return _Answer("HOLD", "NO_DATA", f"no request of {name} for {reasons.time(quiet_us)}")
@@ -225,8 +226,9 @@ def _running(case: _Case) -> _Answer | None:
     if left_us > 0:
         reason = f"step {now.step + 1} of {now.steps} runs for another {reasons.time(left_us)}; "
         return _Answer("CONTINUE", conclusion, reason + reasons.progress(case.open, case.needed))
-    if min(case.trial.seen_candidate_step, case.trial.seen_control_step) < now.step:
-        reason = f"step {now.step + 1} of {now.steps} is over, but not both arms were seen in it"
+    if min(step for _, _, step in case.arms) < now.step:
+        seen = "its candidate was not" if case.spec.mode == "absolute" else "not both arms were"
+        reason = f"step {now.step + 1} of {now.steps} is over, but {seen} seen in it"
         return _Answer("HOLD", "NO_DATA", reason)
     if now.step + 1 < now.steps:
         reason = f"step {now.step + 1} of {now.steps} is over and nothing stands against the next; "
@@ -247,7 +249,7 @@ def _end(case: _Case) -> _Answer:
         missing.append(f"step {now.step + 1} of {now.steps} is not done")
     if now.first_applied_us is None or now.event_time_us - now.first_applied_us < policy.min_duration_us:
         missing.append(f"min_duration {reasons.time(policy.min_duration_us)} is not over")
-    fewest = min(trial.rows_candidate, trial.rows_control)
+    fewest = trial.rows_candidate if case.spec.mode == "absolute" else min(trial.rows_candidate, trial.rows_control)
     if fewest < policy.min_requests:
         missing.append(f"{fewest} of the {policy.min_requests} requests that min_requests asks of each arm were seen")
     if not case.enforced:
@@ -262,7 +264,7 @@ def _end(case: _Case) -> _Answer:
     return _Answer("HOLD", conclusion, opening + "; ".join(missing))
 
 
-_RULES = (_absolute, _invalid, _never_seen, _harm, _mismatch, _paused, _held, _silent, _running, _end)
+_RULES = (_invalid, _never_seen, _harm, _mismatch, _paused, _held, _silent, _running, _end)
 
 
 def _watched(answer: _Answer) -> _Answer:
@@ -306,7 +308,7 @@ def _needed(read: tuple[tuple[SliSpec, Reading], ...], beta: float, rate: float)
 
 def _evidence(case: _Case, sli: SliSpec, reading: Reading) -> Evidence:
     status: EvidenceStatus = "OPEN"
-    if sli.mode != "enforce":
+    if not enforced(case.spec, sli):
         status = "SHADOW"
     elif any(sli is culprit for culprit, _ in case.culprits) or reading.log_harm >= math.log(case.threshold):
         status = "HARM"

@@ -27,7 +27,7 @@ class Plan:
 
     `units`: whether requests are randomised by unit; `alpha` and `beta` are those of one candidate; `steps`
     counts the traffic steps and `duration_us` is their planned length: from both follow the start points of
-    section 1.
+    section 1. `objective` is the share of requests that must be good; `absolute`: there is no control.
     """
 
     units: bool
@@ -35,6 +35,8 @@ class Plan:
     beta: float
     steps: int
     duration_us: int
+    objective: float = 0.999
+    absolute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Sli(Protocol[State]):
     @property
     def type(self) -> str:
         """The spec's `type`."""
+        ...
+
+    @property
+    def absolute(self) -> bool:
+        """Whether it can be judged without a control, against the objective."""
         ...
 
     def start(self, sli: SliSpec, plan: Plan) -> State:

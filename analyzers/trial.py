@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analyzers.arm import ArmWindow, PairWindow
+from analyzers.clustering import Clustering
 from analyzers.gates import Gates
 from analyzers.sample_ratio import SampleRatio
 from analyzers.sli import Plan
 from analyzers.slis import kinds
-from schemas.spec import ExperimentSpec
+from schemas.spec import ErrorBudget, ExperimentSpec
 
 RATE_MEMORY = 0.8
 """Part of the traffic rate that a window keeps from the one before: a memory of some five windows."""
@@ -43,6 +44,7 @@ class Trial:
     rows_control: int = 0
     rows_candidate: int = 0
     rate: float = 0.0
+    clustering: Clustering = field(default_factory=Clustering)
 
     @property
     def closed(self) -> str | None:
@@ -57,6 +59,7 @@ def start(spec: ExperimentSpec, candidate: str) -> Trial:
     plan = Plan(
         units, spec.policy.alpha / max(len(spec.candidates), 1), spec.policy.beta, steps,
         sum(step.duration_us for step in spec.steps),
+        (spec.error_budget or ErrorBudget()).objective, spec.mode == "absolute",
     )  # fmt: skip
     states = tuple(kinds()[sli.type].start(sli, plan) for sli in spec.slis)
     types = tuple(sli.type for sli in spec.slis)
@@ -68,6 +71,8 @@ def start(spec: ExperimentSpec, candidate: str) -> Trial:
 def step(trial: Trial, pair: PairWindow) -> Trial:
     """The trial after one more closed window; windows come in time order, empty ones too."""
     gates, ratio = trial.gates.add(pair), trial.ratio.add(pair)
+    claimed = trial.randomization == "request"
+    clustering = trial.clustering.add(pair) if claimed else trial.clustering
     known_kinds = kinds()
     states = tuple(known_kinds[kind].step(state, pair) for kind, state in zip(trial.types, trial.states, strict=True))
     rate = _requests(pair.control) + _requests(pair.candidate)
@@ -75,7 +80,9 @@ def step(trial: Trial, pair: PairWindow) -> Trial:
     known = trial.first_us is not None
     return Trial(
         trial.candidate, trial.control, trial.randomization, trial.types, states, gates, ratio,
-        trial.invalid or gates.fault(trial.control, trial.candidate, trial.randomization),
+        trial.invalid
+        or gates.fault(trial.control, trial.candidate, trial.randomization)
+        or (clustering.fault() if claimed else None),
         trial.mismatch or ratio.mismatch(),
         trial.first_us if known else pair.start_us,
         pair.end_us if pair.control.rows else trial.seen_control_us,
@@ -83,14 +90,14 @@ def step(trial: Trial, pair: PairWindow) -> Trial:
         max(trial.seen_control_step, pair.step) if pair.control.rows else trial.seen_control_step,
         max(trial.seen_candidate_step, pair.step) if pair.candidate.rows else trial.seen_candidate_step,
         trial.rows_control + pair.control.rows, trial.rows_candidate + pair.candidate.rows,
-        RATE_MEMORY * trial.rate + (1 - RATE_MEMORY) * rate if known else rate,
+        RATE_MEMORY * trial.rate + (1 - RATE_MEMORY) * rate if known else rate, clustering,
     )  # fmt: skip
 
 
 def resume(trial: Trial) -> Trial:
     """A person looked and resumed: the gates count anew, the evidence stands."""
     ratio = SampleRatio(trial.ratio.units, trial.ratio.steps)
-    return replace(trial, gates=Gates(), ratio=ratio, invalid=None, mismatch=None)
+    return replace(trial, gates=Gates(), ratio=ratio, clustering=Clustering(), invalid=None, mismatch=None)
 
 
 def _requests(arm: ArmWindow) -> float:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from schemas.located import is_mapping
-from schemas.model import Identifier, Model, inner_share, suggestion
+from schemas.model import DURATION_PATTERN, Identifier, Model, inner_share, positive_duration, suggestion
 from schemas.units import Dimension, Tolerance, parse_tolerance
 
 Limit = Literal["max_increase", "max_decrease"]
@@ -30,20 +30,22 @@ class SliType:
     dimension: Dimension | None
     limits: tuple[Limit, ...]
     default: str
-    needs: Literal["quantile", "field"] | None = None
+    needs: Literal["quantile", "field", "target"] | None = None
 
 
 SLI_TYPES: Mapping[str, SliType] = {
     "error_ratio": SliType("ratio", ("max_increase",), "0.5pp"),
     "latency_quantile": SliType("time", ("max_increase",), "10%", needs="quantile"),
     "latency_mean": SliType("time", ("max_increase",), "5%"),
+    "apdex": SliType("points", ("max_decrease",), "2pp", needs="target"),
+    "error_budget_burn": SliType("number", ("max_increase",), "1"),
     "throughput": SliType("traffic", ("max_decrease",), "30%"),
     "resource_mean": SliType(None, ("max_increase", "max_decrease"), "15%", needs="field"),
 }
 """Every type that a spec may name, as `analyzers.slis` implements them."""
 FIELD_DIMENSIONS: Mapping[str, Dimension] = {"duration_us": "time", "cpu_us": "time", "memory_bytes": "bytes"}
 """Measures of every event; those registered in davy.yaml are plain numbers."""
-_NEEDED = {"quantile": "quantile: 0.99", "field": "field: cpu_us"}
+_NEEDED = {"quantile": "quantile: 0.99", "field": "field: cpu_us", "target": "target: 200ms"}
 
 
 def _known_type(value: Any) -> str:
@@ -72,6 +74,10 @@ class SliSpec(Model):
     quantile: Annotated[
         float | None, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})
     ] = Field(default=None, examples=["0.99"], validate_default=True)
+    target: Annotated[int | None, WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})] = Field(
+        default=None, examples=["200ms"], validate_default=True
+    )
+    """In microseconds."""
     mode: Literal["enforce", "shadow"] = "enforce"
     max_increase: ToleranceField = None
     max_decrease: ToleranceField = None
@@ -110,7 +116,7 @@ class SliSpec(Model):
             return data
         return {**data, kind.limits[0]: kind.default}
 
-    @field_validator("field", "quantile", mode="before")
+    @field_validator("field", "quantile", "target", mode="before")
     @classmethod
     def _needed(cls, value: Any, info: ValidationInfo) -> Any:
         kind = info.data.get("type")
@@ -120,6 +126,8 @@ class SliSpec(Model):
         if SLI_TYPES[kind].needs == name:
             if value is None:
                 raise ValueError(f"{kind} needs one: say {_NEEDED[name]}")
+            if name == "target":
+                return value if isinstance(value, int) else positive_duration(value)
             return _quantile(value) if name == "quantile" else value
         if value is not None:
             owner = next(known for known, sli in SLI_TYPES.items() if sli.needs == name)

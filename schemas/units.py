@@ -28,10 +28,11 @@ _QUANTITY = re.compile(r"([+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}))\
 _WORDS = re.compile(r"(u|µ|micro|ms|mil|s|m|h|d|w)", re.IGNORECASE)
 _SHORT = {"u": "us", "µ": "us", "micro": "us", "mil": "ms"}
 
-Dimension = Literal["ratio", "time", "bytes", "number", "traffic"]
-"""What a measure is measured in: a share of requests, microseconds, bytes, its own unit, requests."""
+Dimension = Literal["ratio", "points", "time", "bytes", "number", "traffic"]
+"""What a measure is measured in: a share of requests, a score between 0 and 1, microseconds, bytes, its own unit, requests."""
 _EXAMPLES: dict[Dimension, str] = {
     "ratio": "0.5pp (percentage points) or 10% (relative)",
+    "points": "2pp (0.02)",
     "time": "10% (relative) or 20ms (absolute)",
     "bytes": "10% (relative) or 50MB (absolute)",
     "number": "10% (relative) or 5 (absolute, in the measure's own unit)",
@@ -39,6 +40,7 @@ _EXAMPLES: dict[Dimension, str] = {
 }
 _ABSOLUTE: dict[Dimension, dict[str, float]] = {
     "ratio": {"pp": 0.01},
+    "points": {"pp": 0.01},
     "time": {"": 1} | {name: float(size) for name, size in _DURATIONS_US.items()},
     "bytes": {"": 1} | {name: float(size) for name, size in _BYTES.items()},
     "number": {"": 1},
@@ -110,6 +112,8 @@ def parse_tolerance(value: object, dimension: Dimension) -> Tolerance:
         raise ValueError(
             f"{_shown(value)} is below zero: a tolerance says how much worse is still fine, like {example}"
         )
+    if unit == "%" and dimension == "points":
+        raise ValueError(f"{_shown(value)} is relative, but this is a score between 0 and 1: say {number}pp")
     if unit == "%":
         return _relative(number / 100, value, dimension)
     sizes = _ABSOLUTE[dimension]
@@ -131,6 +135,8 @@ def _relative(share: Decimal, value: object, dimension: Dimension) -> Tolerance:
 
 
 def _wrong_unit(number: Decimal, unit: str, value: object, dimension: Dimension) -> NoReturn:
+    if not unit and dimension == "points":
+        raise ValueError(f"{_shown(value)} has no unit: say {_EXAMPLES[dimension]}")
     if not unit:
         say = f"{number}pp (percentage points) or {number}% (relative)" if dimension == "ratio" else f"{number}%"
         if number < 1:
@@ -142,6 +148,7 @@ def _wrong_unit(number: Decimal, unit: str, value: object, dimension: Dimension)
         raise ValueError(f"{_shown(value)} has an unknown unit {unit!r}: say {_EXAMPLES[dimension]}")
     measured = {
         "ratio": "a share of requests",
+        "points": "a score between 0 and 1",
         "time": "a time",
         "bytes": "a size",
         "number": "a number",

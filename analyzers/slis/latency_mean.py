@@ -13,6 +13,7 @@ class LatencyMean:
     """The SLI; values in microseconds."""
 
     type = "latency_mean"
+    absolute = False
 
     def start(self, sli: SliSpec, plan: Plan) -> MeanState:
         """The state before the first window."""

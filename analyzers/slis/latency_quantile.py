@@ -110,6 +110,7 @@ class LatencyQuantile:
     """The SLI; values in microseconds."""
 
     type = "latency_quantile"
+    absolute = False
 
     def start(self, sli: SliSpec, plan: Plan) -> State:
         """The state before the first window."""

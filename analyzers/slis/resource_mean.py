@@ -17,6 +17,7 @@ class ResourceMean:
     """The SLI; values in the measure's own unit, which its name's last part gives."""
 
     type = "resource_mean"
+    absolute = False
 
     def start(self, sli: SliSpec, plan: Plan) -> MeanState:
         """The state before the first window."""

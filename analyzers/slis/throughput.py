@@ -49,6 +49,7 @@ class Throughput:
     """The SLI. Rates in its reading are requests per second."""
 
     type = "throughput"
+    absolute = False
 
     def start(self, sli: SliSpec, plan: Plan) -> State:
         """The state before the first window."""

@@ -81,3 +81,11 @@ def test_identical_rows_are_found_by_the_sample_and_only_where_they_are(share: f
                 fired += 1
                 break
     assert low <= fired / 60 <= high
+
+
+def test_clocks_that_disagree_are_told() -> None:
+    late = replace(arm(500), lag_us=500 * 3_000_000)
+    said = Gates().add(pair(0, late, arm(500))).fault("control", "canary", "request") or ""
+    assert "events of canary reach the log 3 s after their own timestamp and those of control 0 s" in said
+    assert Gates().add(pair(0, late, late)).fault("control", "canary", "request") is None
+    assert Gates().add(pair(0, replace(late, rows=50), arm(500))).fault("control", "canary", "request") is None

@@ -17,6 +17,8 @@ EXAMPLES = {
     "latency_quantile": P99,
     "latency_mean": MEAN,
     "resource_mean": CPU,
+    "apdex": "{name: apdex, type: apdex, target: 30ms, max_decrease: 2pp}",
+    "error_budget_burn": "{name: burn, type: error_budget_burn, max_increase: 2}",
 }
 
 
@@ -50,7 +52,7 @@ class TestConformance:
         assert reading.effect is not None
         assert reading.lower <= reading.effect <= reading.upper
         assert reading.lower < 0 < reading.upper
-        assert abs(reading.effect) < 0.2
+        assert abs(reading.effect) < 0.2 * max(1.0, reading.baseline or 0.0)
         assert reading.log_harm < 2
 
     def test_it_can_be_shown(self, kind: str) -> None:

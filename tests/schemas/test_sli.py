@@ -75,7 +75,7 @@ def test_tolerances_and_their_defaults(text: str, tolerance: Tolerance, limit: s
         ("type: latency_quantile, quantile: 0", 34, "quantile: '0' is not a quantile, which lies between 0 and 1: say 0.99"),
         ("type: latency_quantile, quantile: -0.5", 34, "quantile: '-0.5' is not a quantile, which lies between 0 and 1: say 0.99"),
         ("type: error_ratio, mode: shadwo", 25, "mode: 'shadwo' is unknown: did you mean shadow?"),
-        ("type: error_ratio, line: 3", 19, "unknown field 'line': say one of name, type, field, quantile, mode, max_increase, max_decrease"),
+        ("type: error_ratio, line: 3", 19, "unknown field 'line': say one of name, type, field, quantile, target, mode, max_increase, max_decrease"),
         ("type: error_ratio, max_incraese: 1pp", 19, "unknown field 'max_incraese': did you mean max_increase?"),
         ("type: resource_mean, field: q, max_increase: 1, max_decrease: 2", 62, "max_decrease: max_increase is given too: say only the one that would be harm"),
     ],
@@ -88,5 +88,7 @@ def test_bad_slis(text: str, offset: int, message: str) -> None:
 
 def test_every_type_s_own_default_is_one_it_takes() -> None:
     for name, kind in SLI_TYPES.items():
-        needs = {"quantile": ", quantile: 0.9", "field": ", field: cpu_us"}.get(kind.needs or "", "")
+        needs = {"quantile": ", quantile: 0.9", "field": ", field: cpu_us", "target": ", target: 200ms"}.get(
+            kind.needs or "", ""
+        )
         assert sli(f"type: {name}{needs}") == sli(f"type: {name}{needs}, {kind.limits[0]}: {kind.default}")

@@ -1,0 +1,162 @@
+"""What the SLIs of shares have in common: requests score in [0, 1], errors 1 (STATISTICS 1 and 2).
+
+A kind of them says how an arm scores and how a share is shown: ``value = offset + factor * share``, where factor
+is below 0 if more is better.
+
+Without a control (mode absolute) the share is held against the one that the objective allows: control is then a
+virtual arm of `VIRTUAL` times the requests with exactly that share. The increments of section 1 stay e-values:
+their exponent is nc p (a-1) + nb p0 ln b <= nc (a-1) (p - p0), since ln b <= b - 1 = -(nc/nb)(a-1). Bursts are cut
+and phi is taken as ever, which is what lets an error budget bear an occasional anomaly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzers import forecast
+from analyzers.arm import ArmWindow, PairWindow
+from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, tilts
+from analyzers.dispersion import Buckets, Clumps
+from analyzers.interval import RATIOS, of_differences, of_ratios
+from analyzers.sli import Plan, Reading, Starts, current_share, error_buckets, scored
+from schemas.spec import SliSpec
+
+VIRTUAL = 1000.0
+"""Requests of the virtual control to one of the candidate."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """`r0`, `d`: the margin; a relative one keeps a row of sums per ratio of the interval, an absolute one a
+    tilt.
+
+    `share` is the candidate's share of requests in the last window, as configured or else as seen; `against` the
+    share that a virtual control has, None where there is a real one.
+    """
+
+    relative: bool
+    r0: float
+    d: float
+    units: bool
+    alpha: float
+    beta: float
+    starts: Starts
+    counts: Counts
+    clumps: Clumps
+    n_baseline: int = 0
+    n_candidate: int = 0
+    share: float = 0.5
+    against: float | None = None
+    scale: tuple[float, float] = (0.0, 1.0)
+    detail: float = 0.0
+
+
+class ShareSli:
+    """An SLI of this kind but for `score` and `show`."""
+
+    type = ""
+    absolute = False
+
+    def scale(self, sli: SliSpec, plan: Plan) -> tuple[float, float]:
+        """Offset and factor of what is shown."""
+        return 0.0, 1.0
+
+    def detail(self, sli: SliSpec) -> float:
+        """One number of the spec that `score` needs."""
+        return 0.0
+
+    def score(self, arm: ArmWindow, detail: float) -> tuple[float, float]:
+        """Requests and their scores' sum."""
+        return scored(arm)
+
+    def buckets(self, arm: ArmWindow, detail: float) -> Buckets:
+        """Both per unit bucket."""
+        return error_buckets(arm)
+
+    def start(self, sli: SliSpec, plan: Plan) -> State:
+        """The state before the first window."""
+        offset, factor = self.scale(sli, plan)
+        value, relative = sli.tolerance.value, sli.tolerance.kind == "relative"
+        if not relative:
+            value /= abs(factor)
+        against = 1 - plan.objective if plan.absolute else None
+        starts = Starts.of(plan)
+        margins = 1 + len(RATIOS) if relative else 1
+        return State(
+            relative, 1 + value if relative else 1.0, 0.0 if relative else value,
+            plan.units, plan.alpha, plan.beta, starts, Counts.zero(margins, len(starts)), Clumps.zero(),
+            against=against, scale=(offset, factor), detail=self.detail(sli),
+        )  # fmt: skip
+
+    def step(self, state: State, pair: PairWindow) -> State:
+        """The state after one more closed window; without both arms or steady weights it says nothing."""
+        against = state.against
+        if not (pair.candidate.rows and (against is not None or (pair.steady and pair.control.rows))):
+            return state
+        nc, ec = self.score(pair.candidate, state.detail)
+        if against is None:
+            nb, eb = self.score(pair.control, state.detail)
+        else:
+            nb, eb = VIRTUAL * nc, VIRTUAL * nc * against
+        if not (nc and nb):
+            return state
+        kept = state.clumps.believed(nc, nb, ec, eb)
+        if state.relative:
+            rows, tilt = increments(nc, nb, ec, eb, np.append(state.r0, RATIOS), kept=kept), None
+        else:
+            tilt = tilts(nc, nb)
+            rows = increments(nc, nb, ec, eb, kept=kept) - state.d * tilt
+        starts = state.starts.at(pair.start_us)
+        return State(
+            state.relative, state.r0, state.d, state.units, state.alpha, state.beta, starts,
+            state.counts.add(rows, starts.begun(pair.start_us, pair.step), ABOVE, tilt),
+            state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair)),
+            state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
+            1.0 if against is not None else current_share(pair.share, nc, nb), against, state.scale, state.detail,
+        )  # fmt: skip
+
+    def _units(self, state: State, pair: PairWindow) -> tuple[Buckets, Buckets] | None:
+        if not state.units:
+            return None
+        candidate = self.buckets(pair.candidate, state.detail)
+        if state.against is None:
+            return candidate, self.buckets(pair.control, state.detail)
+        requests = VIRTUAL * candidate.requests
+        return candidate, Buckets(requests, requests * state.against)
+
+    def weigh(self, state: State) -> tuple[float, float]:
+        """ln e of HARM and of SAFETY."""
+        phi = state.clumps.phi()
+        return state.counts.log_harm(phi), state.counts.log_e(BELOW, phi)
+
+    def read(self, state: State) -> Reading:
+        """What is known now."""
+        clumps, counts = state.clumps, state.counts
+        if not clumps.matched:
+            return Reading(None, None, None, None, None, 0.0, 0.0, state.n_baseline, state.n_candidate)
+        phi = clumps.phi()
+        baseline, candidate = clumps.matched_b / clumps.matched, clumps.matched_c / clumps.matched
+        offset, factor = state.scale
+        if state.relative:
+            effect = candidate / baseline - 1 if baseline else None
+            lower, upper = of_ratios(counts, phi, state.alpha)
+        else:
+            effect = factor * (candidate - baseline)
+            ends = of_differences(counts, state.d, phi, state.alpha)
+            lower, upper = sorted(factor * (end or 0.0) for end in ends)
+        log_harm, log_safety = self.weigh(state)
+        return Reading(
+            offset + factor * baseline, offset + factor * candidate, effect, lower, upper, log_harm, log_safety,
+            state.n_baseline, state.n_candidate, self._needed(state, log_safety, phi),
+        )  # fmt: skip
+
+    def _needed(self, state: State, log_safety: float, phi: float) -> float | None:
+        """Section 6, at control's rate (one error is lent where there was none yet)."""
+        p = min(max(state.clumps.matched_b, 0.5) / max(state.clumps.matched, 1.0), 1.0)
+        share = state.share if state.against is None else 1 / (1 + VIRTUAL)
+        rate = growth(share, p, p, state.r0, state.d, BELOW)
+        if state.against is not None:
+            rate /= share
+        return phi * forecast.missing(log_safety, state.beta) / rate if rate > 0 else None
