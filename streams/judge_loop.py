@@ -34,6 +34,8 @@ from streams.membership import member
 from streams.topics import ensure_topics, topic_names
 
 STATE_EVERY_S = 15.0
+SAVE_SHARE = 0.1
+"""Writing the state down takes at most that share of the time: with very many experiments the state is saved less often."""
 STATE_CHUNK_BYTES = 512 * 1024
 POLL_S = 0.1
 BATCH_MAX = 2000
@@ -58,7 +60,8 @@ class Owned:
     next_offset: int
     generation: int
     caught_up: bool = False
-    saved_at: float = 0.0
+    save_at: float = 0.0
+    """When the state is to be saved next, in monotonic seconds."""
 
 
 class JudgeLoop:
@@ -96,7 +99,7 @@ class JudgeLoop:
         self.producer.poll(0)
         self._require_delivered()
         for partition, owned in self.owned.items():
-            if time.monotonic() - owned.saved_at > STATE_EVERY_S:
+            if time.monotonic() > owned.save_at:
                 self._save(partition, owned)
 
     def begin(self) -> None:
@@ -228,8 +231,9 @@ class JudgeLoop:
 
     def _save(self, partition: int, owned: Owned) -> None:
         """Chunks first, acknowledged; then the manifest that makes them the state."""
-        owned.saved_at = time.monotonic()
+        begun = time.monotonic()
         data = checkpoint.dump(owned.judge)
+        owned.save_at = begun + max(STATE_EVERY_S, (time.monotonic() - begun) / SAVE_SHARE)
         owned.generation += 1
         chunks = [data[i : i + STATE_CHUNK_BYTES] for i in range(0, len(data), STATE_CHUNK_BYTES)]
         topic = self.config.topic("state")
