@@ -39,7 +39,7 @@ from streams.judge import Judge, JudgeSettings
 from streams.topics import ensure_topics, topic_names
 from tests.support.kafka import VERSION, KafkaBroker
 
-EVENTS = 400_000
+EVENTS = 1_000_000
 EXPERIMENTS = (200, 10_000)
 WORKERS, PARTITIONS_EACH, JUDGES = 2, 4, 4
 TARGET_PER_S, TARGET_EXPERIMENTS = 1_000_000, 10_000
@@ -214,20 +214,19 @@ def _judge(path: Path, number: int, experiments: int, begin_us: int) -> Judging:
     memory = _current_mb()
     summaries: dict[Any, tuple[int, int]] = {}
     cells = verdicts = 0
-    judge.round_s, spent = 0.0, 0.0
+    judge.round_s = 0.0
     judged = _count_windows()
+    begun = time.process_time()
     for value in feed:
-        started = time.process_time()
         delta = decode_delta(value) if isinstance(value, bytes) else value
-        outputs = judge.step(delta)
-        spent += time.process_time() - started
         cells += len(delta.cells) if isinstance(delta, Cells) else 0
-        for output in outputs:
+        for output in judge.step(delta):
             if isinstance(output, WindowSummary):
                 key = (output.experiment_id, output.service, output.version, output.variant, output.start)
                 summaries[key] = max(summaries.get(key, (-1, 0)), (output.revision, output.rows))
             else:
                 verdicts += 1
+    spent = time.process_time() - begun
     memory = _current_mb() - memory
     begun = time.process_time()
     state = checkpoint.dump(judge)
@@ -313,6 +312,7 @@ class Cost:
     cpu_us_per_event: float
     worker_mb: float
     cells_per_event: float
+    cells_per_worker_s: float
     bytes_per_event: float
     bytes_per_cell: float
     fold_us_per_cell: float
@@ -329,6 +329,7 @@ class Cost:
             1e6 * sum(x.cpu_s for x in w) / events,
             max(x.memory_mb for x in w),
             cells / events,
+            cells / sum(x.wall_s for x in w),
             sum(x.bytes for x in j) / events,
             sum(x.bytes for x in j) / cells,
             1e6 * sum(x.fold_s for x in j) / cells,
@@ -354,6 +355,7 @@ def measured(events: int, fleets: list[Fleet]) -> list[str]:
         "ingest, us CPU per event (Kafka client and deltas included)": [f"{c.cpu_us_per_event:.2f}" for c in costs],
         "ingest, memory beyond start, MB per worker": [f"{c.worker_mb:.0f}" for c in costs],
         "cells told per event": [f"{c.cells_per_event:.3f}" for c in costs],
+        "cells told per second and worker, at full speed": [f"{c.cells_per_worker_s:,.0f}" for c in costs],
         "delta bytes per event": [f"{c.bytes_per_event:.0f}" for c in costs],
         "delta bytes per cell": [f"{c.bytes_per_cell:.0f}" for c in costs],
         "judge, us CPU per cell (decoded, folded, counted)": [f"{c.fold_us_per_cell:.0f}" for c in costs],
@@ -369,11 +371,11 @@ def plan(fleet: Fleet) -> list[str]:
     """What a million events a second and ten thousand experiments need, from these costs."""
     cost = Cost.of(fleet)
     workers = -(-TARGET_PER_S * cost.cpu_us_per_event / 1e6 // USED)
-    cells_per_s = TARGET_PER_S * cost.cells_per_event
+    cells_per_s = workers * cost.cells_per_worker_s
     folding = cells_per_s * cost.fold_us_per_cell / 1e6
     judging = TARGET_EXPERIMENTS / WINDOW_S * cost.round_us_per_evaluation / 1e6
     judges = -(-(folding + judging) // USED)
-    traffic = TARGET_PER_S * cost.bytes_per_event
+    traffic = cells_per_s * cost.bytes_per_cell
     return [
         f"For {TARGET_PER_S:,} events/s and {TARGET_EXPERIMENTS:,} experiments, planning {USED:.0%} of each core:",
         "",
@@ -382,6 +384,7 @@ def plan(fleet: Fleet) -> list[str]:
         f"| ingest workers, a core each | {workers:.0f} |",
         f"| source partitions, at least two for each worker | {2 * workers:.0f} |",
         f"| memory of all workers | {workers * (cost.worker_mb + 110) / 1024:.1f} GB |",
+        f"| cells told | {cells_per_s:,.0f} /s |",
         f"| deltas | {traffic / 1e6:.0f} MB/s, {traffic / TARGET_EXPERIMENTS:,.0f} bytes/s per experiment |",
         f"| cores for folding them | {folding:.1f} |",
         f"| cores for judging every window | {judging:.1f} |",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from davy.bench import rows
@@ -21,6 +20,7 @@ from schemas.delta import CellKey, Cells, Progress
 from streams.fold import Conflict, Fold
 from streams.ingest import Ingest, Output, Reread, Run, Send
 from streams.layout import Layout
+from streams.rows import Rows
 from tests.streams.chaos import DAVY, Chaos
 from tests.streams.chaos_recount import Audit, audit, fates
 from tests.streams.test_fold import cell
@@ -41,12 +41,12 @@ def config() -> Config:
     return made.model_copy(update={"limits": made.limits.model_copy(update={"block_records": BLOCK})})
 
 
-BATCH: pa.RecordBatch = next(rows(END, 3, NOW_US))[0]
+ROWS = Rows.of(next(rows(END, 3, NOW_US))[0], ())
 
 
 def run(start: int, end: int) -> Run:
     kafka_us = np.full(end - start, NOW_US, np.int64)
-    return Run(SOURCE, start, kafka_us, BATCH.slice(start, end - start), np.arange(end - start), np.empty(0, np.int64))
+    return Run(SOURCE, start, kafka_us, ROWS, start, np.arange(end - start), np.empty(0, np.int64))
 
 
 def told(outputs: list[Any]) -> dict[CellKey, Any]:

@@ -125,6 +125,7 @@ class KafkaBroker:
 
 
 def _cluster_id() -> str:
+    """22 characters of URL-safe base64; one that begins with a dash would be taken for an option."""
     import base64
 
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
