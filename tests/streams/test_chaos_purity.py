@@ -16,7 +16,7 @@ import pytest
 
 from davy.bench import rows
 from schemas.config import Config
-from schemas.delta import CellKey, Cells, Progress
+from schemas.delta import CellKey, Cells, Progress, decode_delta
 from streams.fold import Conflict, Fold
 from streams.ingest import Ingest, Output, Reread, Run, Send
 from streams.layout import Layout
@@ -51,7 +51,7 @@ def run(start: int, end: int) -> Run:
 
 def told(outputs: list[Any]) -> dict[CellKey, Any]:
     """Cells that are sent, by key."""
-    deltas = [output.delta for output in outputs if isinstance(output, Send)]
+    deltas = [decode_delta(output.value) for output in outputs if isinstance(output, Send)]
     return {found.key: found for delta in deltas if isinstance(delta, Cells) for found in delta.cells}
 
 
