@@ -105,7 +105,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("measures: {cpu_us: }", ["1:12: cpu_us is measured always: remove it"]),
     ("measures: [[a]]", ["1:11: measures: must be a list of names, or a mapping like {queue_length: {unit: requests}}"]),
     ("measures: {q: {resolution: 0}}", ["1:28: resolution: '0' must be greater than 0, like 0.001"]),
-    ("inputs: {t: {format: xml}}", ["1:22: format: 'xml' is unknown: say one of avro, json, otlp_proto"]),
+    ("inputs: {t: {format: xml}}", ["1:22: format: 'xml' is unknown: say one of avro, json, cloudevents, otlp_proto"]),
     ("inputs: {t: {mapping: {durtion_us: x}}}", ["1:24: 'durtion_us' is no field of RequestEvent: did you mean duration_us?"]),
     ("inputs: {t: {units: {duration_us: hours}}}", ["1:35: duration_us: 'hours' is unknown: say one of ns, us, ms, s, iso8601, B, KB, MB, GB, KiB, MiB, GiB"]),
     ("limits: {window: 5}", ["1:18: window: '5' has no unit: say 5s"]),
