@@ -6,7 +6,6 @@ The oracle counts the log with plain Python: every verdict at its own offsets, e
 from __future__ import annotations
 
 import math
-import queue
 import random
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
@@ -166,10 +165,10 @@ class World:
             self._kill(process)
 
     def _advance_ingest(self, loop: IngestLoop) -> None:
-        if self.random.random() < 0.5 and loop.reader.items.qsize() < READ_BATCHES_MAX:
+        if self.random.random() < 0.5 and len(loop.reader.items) < READ_BATCHES_MAX:
             loop.reader.once()
         else:
-            loop.once(0)
+            loop.once()
 
     def _start(self, process: Process) -> None:
         self.creating = process
@@ -177,7 +176,6 @@ class World:
         try:
             if process.role == "ingest":
                 loop = IngestLoop(self.config)
-                loop.reader.items = queue.Queue()
                 loop.refresh_partitions()
                 loop.reader.begin()
             else:
@@ -303,11 +301,10 @@ class World:
             loop = IngestLoop(self.config, {source: block * BLOCK})
             self.creating = None
             loop.refresh_partitions()
-            loop.reader.items = queue.Queue()
             loop.reader.begin()
             while loop.ingest.position(source) < end:
                 loop.reader.once()
-                loop.once(0)
+                loop.once()
             loop.finish()
         self.repaired |= asked
 

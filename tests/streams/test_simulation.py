@@ -88,7 +88,7 @@ def commit_of_the_position() -> Any:
 
     def commit(loop: IngestLoop) -> None:
         places = [TopicPartition(*s, t.position, loop.layout.digest) for s, t in loop.ingest.tables.items()]
-        loop.reader.requests.put(Commit(places))
+        loop.reader.requests.append(Commit(places))
 
     return patch.object(IngestLoop, "_commit", commit)
 
