@@ -73,6 +73,7 @@ class OpenBlock:
             value = admission.word_hash(other, 0, len(other), label)
             admission.add_word(self._t, other, 0, len(other), np.uint64(value))
         self._routes = np.empty(0, np.int64)
+        self._sorted = True
         self._route_of: dict[tuple[int, int], int] = {}
 
     @classmethod
@@ -94,6 +95,7 @@ class OpenBlock:
         fate = np.zeros(len(picked), np.int64)
         arrival = np.empty(0, np.int64) if kafka_us is None else kafka_us
         done = 0
+        self._sorted = False
         self._make_room_for_keys(len(picked))
         while done < len(picked):
             done = tally.count(
@@ -228,7 +230,9 @@ class OpenBlock:
         return out[: ends[-1]].tobytes(), ends.tolist()
 
     def _sort(self) -> None:
-        t = self._t
+        if self._sorted:
+            return
+        self._sorted, t = True, self._t
         for m, (bins, joints) in enumerate(t.m_keys.tolist()):
             t.histogram[m, :bins].sort()
             t.joint[m, :joints].sort()
