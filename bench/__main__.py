@@ -13,7 +13,7 @@ from davy.bench import Result, measure
 from davy.commands.bench import configured
 from tests.support.kafka import KafkaBroker
 
-EVENTS, ROUNDS = 1_000_000, 3
+EVENTS, ROUNDS = 3_000_000, 3
 EXPERIMENTS = (10, 200, 1000)
 BEGIN = "<!-- first stage: written by make bench -->"
 
