@@ -24,6 +24,8 @@ from streams.rows import Rows
 Ints = npt.NDArray[np.int64]
 Source = tuple[str, int]
 """Topic name and partition."""
+TELL_BEHIND_US = 2_000_000
+"""An open block of a partition that is a block or more behind is told that often."""
 CELLS_PER_MESSAGE = 128
 """More are split over several records; each is valid by itself."""
 
@@ -101,6 +103,8 @@ class Table:
     believe_jump: bool = False
     seeking: bool = False
     high_watermark: int = 0
+    told_us: int = 0
+    """When it was last told of."""
 
 
 class Ingest:
@@ -222,12 +226,15 @@ class Ingest:
     # -- telling -------------------------------------------------------------------------------------------------
 
     def tick(self, now_us: int) -> Iterator[Output]:
-        """Every half second: changed cells, then progress, of every partition."""
+        """Every half second: changed cells, then progress, of every partition. One that is far behind tells its blocks as they
+        are completed, and only now and then an open one: what follows at once need not be told twice."""
         for source, table in self.tables.items():
-            yield from self._tell(source, table, now_us)
+            behind = table.high_watermark - table.position >= self.layout.block_records
+            if not behind or now_us - table.told_us >= TELL_BEHIND_US:
+                yield from self._tell(source, table, now_us)
 
     def _tell(self, source: Source, table: Table, now_us: int) -> Iterator[Output]:
-        upto, number = table.position, table.number
+        upto, number, table.told_us = table.position, table.number, now_us
         token = Token(source, table.generation, number)
         where = (self.digest, table.topic_id, source[1], number, upto)
         head, rows_d = cells_head(*where), table.block.rows_d
