@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any, cast
 
 import faust
 import structlog
-from confluent_kafka import KafkaError, TopicPartition
 from faust.types import ProcessingGuarantee
 
 from deploy import splitter
@@ -168,23 +166,9 @@ def recall(config: Config) -> dict[str, Rollout]:
 
 
 def _everything(config: Config, name: str) -> list[bytes]:
-    """All values of a topic with one partition, up to its present end."""
-    reader = kafka.consumer(config, f"{config.prefix}rollout-recall")
-    reader.assign([TopicPartition(config.topic(name), 0, 0)])
-    values: list[bytes] = []
-    deadline = time.monotonic() + kafka.BROKER_TIMEOUT_S
-    try:
-        while time.monotonic() < deadline:
-            for message in reader.consume(1000, STOP_POLL_S):
-                error, value = message.error(), message.value()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    return values
-                if error is None and value is not None:
-                    values.append(value)
-                    deadline = time.monotonic() + kafka.BROKER_TIMEOUT_S
-    finally:
-        reader.close()
-    return values
+    """All values of a topic, up to its present end."""
+    read = kafka.to_end(config, config.topic(name), "rollout-recall")
+    return [value for message in read if (value := message.value()) is not None]
 
 
 def broker_settings(settings: Mapping[str, str]) -> dict[str, Any]:

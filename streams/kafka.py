@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.config import Config
@@ -13,6 +14,10 @@ from schemas.errors import InfrastructureError
 
 BROKER_TIMEOUT_S = 6.0
 """How long a broker may take to answer before we say that it is not there."""
+SILENCE_S = 10.0
+"""How long a broker may say nothing while a topic is read to its end."""
+READ_MAX = 2_000
+READ_POLL_S = 0.2
 
 Settings = Mapping[str, str | int | float | bool]
 _QUIET: Settings = {"log_level": 2}
@@ -60,3 +65,41 @@ def partitions(config: Config, topic: str) -> list[int]:
     """Partitions of a topic, ascending; none where the topic is not there."""
     metadata = admin(config).list_topics(topic, timeout=BROKER_TIMEOUT_S).topics.get(topic)
     return sorted(metadata.partitions) if metadata is not None and metadata.error is None else []
+
+
+def to_end(config: Config, topic: str, reader: str, partition: int | None = None) -> Iterator[Message]:
+    """The records of a topic, or of one of its partitions, from the beginning to where each partition ends now, and perhaps
+    some that came meanwhile; `reader` names the consumer's group. Raises `InfrastructureError` when the broker is silent."""
+    wanted = [p for p in partitions(config, topic) if partition in (None, p)]
+    if not wanted:
+        return
+    source = consumer(config, f"{config.prefix}{reader}", **{"fetch.wait.max.ms": 20})
+    try:
+        ends = {p: _end(source, topic, p) for p in wanted}
+        source.assign([TopicPartition(topic, p, 0) for p in wanted])
+        heard = time.monotonic()
+        while ends:
+            if time.monotonic() - heard > SILENCE_S:
+                raise _silent(topic)
+            for message in source.consume(READ_MAX, READ_POLL_S):
+                heard, error, place = time.monotonic(), message.error(), int(message.partition() or 0)
+                if error is None:
+                    yield message
+                    if int(message.offset() or 0) + 1 >= ends.get(place, 0):
+                        ends.pop(place, None)
+                elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
+                    ends.pop(place, None)  # told again whenever the partition has grown
+    finally:
+        source.close()
+
+
+def _end(source: Consumer, topic: str, partition: int) -> int:
+    """Offset at which the partition ends now."""
+    try:
+        return source.get_watermark_offsets(TopicPartition(topic, partition), BROKER_TIMEOUT_S)[1]
+    except KafkaException as error:
+        raise _silent(topic) from error
+
+
+def _silent(topic: str) -> InfrastructureError:
+    return InfrastructureError(f"the broker does not answer for {topic}: see whether it is well")

@@ -11,21 +11,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from confluent_kafka import KafkaError, TopicPartition
-
 from davy.snapshot import snapshot
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.delta import Delta, decode_delta
-from schemas.errors import InfrastructureError, UserError
+from schemas.errors import UserError
 from schemas.verdict import Verdict
 from streams import kafka
 from streams.judge import CODE_VERSION, Judge, JudgeSettings
 from streams.route import delta_partition
 from streams.topics import topic_names
 
-BATCH_MAX = 2_000
-POLL_S = 0.2
 TELL_S = 2.0
 SAME, DIFFERENT, UNKNOWN = 0, 1, 3
 
@@ -80,28 +76,12 @@ def _again(issued: Verdict, config: Config) -> tuple[Verdict | None, int]:
 
 def _log(config: Config, partition: int) -> Iterator[Delta]:
     """One delta partition from its beginning to its present end."""
-    consumer = kafka.consumer(config, f"{config.prefix}reproduce")
-    consumer.assign([TopicPartition(config.topic("deltas"), partition, 0)])
-    heard = told = time.monotonic()
-    read = 0
-    try:
-        while True:
-            for message in consumer.consume(BATCH_MAX, POLL_S):
-                heard = time.monotonic()
-                error, value = message.error(), message.value()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
-                        return
-                    continue
-                read += 1
-                try:
-                    yield decode_delta(value or b"")
-                except (Malformed, UnknownSchema):
-                    continue  # the judge passed over it, too
-            if time.monotonic() - told > TELL_S:
-                told = time.monotonic()
-                print(f"davy: {read:,} records judged again", file=sys.stderr)
-            if time.monotonic() - heard > kafka.BROKER_TIMEOUT_S:
-                raise InfrastructureError("the broker does not answer for the deltas: see whether it is well")
-    finally:
-        consumer.close()
+    told = time.monotonic()
+    for read, message in enumerate(kafka.to_end(config, config.topic("deltas"), "reproduce", partition)):
+        try:
+            yield decode_delta(message.value() or b"")
+        except (Malformed, UnknownSchema):
+            continue  # the judge passed over it, too
+        if time.monotonic() - told > TELL_S:
+            told = time.monotonic()
+            print(f"davy: {read + 1:,} records judged again", file=sys.stderr)

@@ -1,0 +1,65 @@
+"""Reading a topic to its end, while others write to it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from schemas.config import Config, load_config
+from schemas.errors import InfrastructureError
+from streams import kafka
+from streams.embedded import EmbeddedBroker
+from streams.topics import ensure_topics
+
+READS, EACH, PAUSE_S = 10, 50, 0.002
+
+
+@pytest.fixture
+def config(tmp_path: Path, tansu: EmbeddedBroker) -> Config:
+    path = tmp_path / "davy.yaml"
+    path.write_text(f"kafka: {{bootstrap.servers: '{tansu.bootstrap}'}}\nembedded: true\n")
+    loaded = load_config(path)
+    ensure_topics(loaded)
+    return loaded
+
+
+def test_a_partition_that_grows_meanwhile_hides_no_other(config: Config) -> None:
+    """Its end is told again and again: counted as other partitions' ends, those would be read in part, or never end."""
+    topic, producer, stop = config.topic("events"), Producer(dict(config.kafka) | {"linger.ms": 0}), threading.Event()
+    partitions = kafka.partitions(config, topic)
+    assert len(partitions) > 1
+    for number in range(EACH):
+        for partition in partitions:
+            producer.produce(topic, b"%d" % number, partition=partition)
+    assert producer.flush(10) == 0
+
+    def grow() -> None:
+        while not stop.is_set():
+            producer.produce(topic, b"more", partition=0)
+            producer.flush(1)
+            stop.wait(PAUSE_S)
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        for _ in range(READS):
+            found = [(m.partition(), m.value()) for m in kafka.to_end(config, topic, "test") if m.value() != b"more"]
+            assert sorted(found) == sorted((p, b"%d" % number) for number in range(EACH) for p in partitions)
+        assert {m.partition() for m in kafka.to_end(config, topic, "test", partition=1)} == {1}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_no_topic_has_no_records_and_a_silent_broker_is_told(
+    config: Config, tansu: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(kafka.to_end(config, "nothing", "test")) == []
+    monkeypatch.setattr(kafka, "BROKER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(kafka, "partitions", lambda config, topic: [0])  # what it said while it was well
+    tansu.stop()
+    with pytest.raises(InfrastructureError, match=r"does not answer for davy\.events"):
+        list(kafka.to_end(config, config.topic("events"), "test"))
