@@ -28,7 +28,7 @@ from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
 from streams.layout import Layout
 from streams.route import delta_partition
-from streams.windows import UNNAMED_MAX, Group, Names, Windows
+from streams.windows import UNNAMED_MAX, Group, Label, Names, Windows
 
 VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
 VERDICT_TTL_US = 30_000_000
@@ -290,7 +290,7 @@ class Judge:
         """Windows that closed, or that changed after they had closed."""
         revision = sum(source.frontier for source in self.fold.sources.values())
         for group, window in self.windows.take_changed(closed_us):
-            for (version, variant), content in sorted(self.windows.labels(group, window).items(), key=repr):
+            for (version, variant), content in sorted(self.windows.labels(group, window).items(), key=_by_label):
                 out.append(self._summary(group, window, version, variant, content, revision))
             experiment = self.experiments.get(group[0] or "")
             if experiment is not None and experiment.group == group:
@@ -312,6 +312,11 @@ class Judge:
             duration.total / duration.rows if duration.rows else None, p50, p90, p95, p99, p999,
             content.weight / SAMPLE_RATE_ONE, content.late, content.quarantined, means, revision,
         )  # fmt: skip
+
+
+def _by_label(item: tuple[Label, ArmWindow]) -> tuple[str, str]:
+    (version, variant), _ = item
+    return version, variant or ""
 
 
 def config_digest(spec: ExperimentSpec, settings: JudgeSettings) -> str:
