@@ -256,6 +256,18 @@ def query(
     raise typer.Exit(command(sql, load(config, data_dir), as_json))
 
 
+@app.command(epilog=_example("davy doctor", "davy doctor --config davy.yaml --json"))
+def doctor(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Check broker, topics, schemas, ClickHouse, clocks and lag, and say what to do about each finding.
+
+    Exit code: 0 without a problem, 4 with one.
+    """
+    from davy.commands.doctor import doctor as command
+    from davy.commands.run import load
+
+    raise typer.Exit(command(load(config, data_dir), as_json))
+
+
 @app.command(epilog=_example("davy bench --events 2000000", "davy bench --brokers localhost:9092 --json"))
 def bench(
     events: Annotated[int | None, typer.Option(help="How many to measure with.")] = None,

@@ -67,16 +67,21 @@ def partitions(config: Config, topic: str) -> list[int]:
     return sorted(metadata.partitions) if metadata is not None and metadata.error is None else []
 
 
-def to_end(config: Config, topic: str, reader: str, partition: int | None = None) -> Iterator[Message]:
-    """The records of a topic, or of one of its partitions, from the beginning to where each partition ends now, and perhaps
-    some that came meanwhile; `reader` names the consumer's group. Raises `InfrastructureError` when the broker is silent."""
+def to_end(
+    config: Config, topic: str, reader: str, partition: int | None = None, last: int | None = None
+) -> Iterator[Message]:
+    """The records of a topic, or of one of its partitions, from the beginning (or the `last` so many offsets of each
+    partition) to where each partition ends now, and perhaps some that came meanwhile; `reader` names the consumer's group.
+    Raises `InfrastructureError` when the broker is silent."""
     wanted = [p for p in partitions(config, topic) if partition in (None, p)]
     if not wanted:
         return
     source = consumer(config, f"{config.prefix}{reader}", **{"fetch.wait.max.ms": 20})
     try:
         ends = {p: _end(source, topic, p) for p in wanted}
-        source.assign([TopicPartition(topic, p, 0) for p in wanted])
+        begins = {p: 0 if last is None else max(0, end - last) for p, end in ends.items() if end}
+        ends = {p: ends[p] for p in begins}
+        source.assign([TopicPartition(topic, p, begin) for p, begin in begins.items()])
         heard = time.monotonic()
         while ends:
             if time.monotonic() - heard > SILENCE_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from streams.sinks.tables import TABLES, Dialect, Row, ddl, dialect_of
 _TIMEOUTS = {"connect_timeout": "5", "send_receive_timeout": "60"}
 """Seconds; the address may carry others, ``?connect_timeout=1``."""
 SCHEMES = ("clickhouse", "clickhouses")
+logging.getLogger("clickhouse_driver").addHandler(logging.NullHandler())  # for logs, not for terminals
 
 
 class ServerStore:
