@@ -15,6 +15,8 @@ from analyzers.interval import root
 from analyzers.means import log_evidence
 
 NINE_IN_TEN = 14 / 6
+MIXED = 1.4
+"""What mixing over bets costs HARM, as ln e."""
 
 
 def safety_requests(share: float, p: float, r0: float, d: float, beta: float, phi: float = 1.0) -> float | None:
@@ -38,7 +40,31 @@ def harm_requests(
     costs.
     """
     rate = growth(share, ratio * (r0 * p + d), p, r0, d, ABOVE)
-    return phi * (math.log(slis / alpha) + 1.4) / rate if rate > 0 else None
+    return phi * (math.log(slis / alpha) + MIXED) / rate if rate > 0 else None
+
+
+def mean_requests(share: float, spread: float, tolerance: float, away: float, limit: float) -> float | None:
+    """Median requests of both arms together until a mean's ln e reaches `limit`, where the true difference lies `away`,
+    relative to control, from the border of what is allowed; `spread` is the coefficient of variation."""
+    wanted = _information(away, limit) if away > 0 else None
+    return None if wanted is None else wanted * (1 + tolerance) ** 2 * spread**2 / (share * (1 - share))
+
+
+def tail(z: float) -> float:
+    """What lies beyond z standard deviations of a normal distribution."""
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+def slow_shares(share: float, p: float, spread: float, apart: float) -> tuple[float, float]:
+    """Shares of the candidate's and of control's requests beyond a pooled p-quantile, durations log-normal with that
+    coefficient of variation and the candidate's ln `apart` lower."""
+    sigma = math.sqrt(math.log1p(spread**2))
+    low, high = -40.0, 40.0
+    for _ in range(60):
+        z = (low + high) / 2
+        beyond = share * tail(z + apart / sigma) + (1 - share) * tail(z)
+        low, high = (z, high) if beyond > 1 - p else (low, z)
+    return tail(low + apart / sigma), tail(low)
 
 
 def missing(log_e: float, beta: float) -> float:
@@ -54,7 +80,11 @@ def mean_factor(tolerance: float, information: float, beta: float) -> float | No
     return None if wanted is None else max(1.0, wanted / information)
 
 
-@lru_cache(maxsize=1024)
 def mean_information(tolerance: float, beta: float) -> float | None:
     """The information (1 / variance of the relative difference) that SAFETY takes of an equal candidate."""
-    return root(lambda i: log_evidence(tolerance, i), math.log(1 / beta), start=1.0, largest=1e18)
+    return _information(tolerance, math.log(1 / beta))
+
+
+@lru_cache(maxsize=1024)
+def _information(away: float, limit: float) -> float | None:
+    return root(lambda i: log_evidence(away, i), limit, start=1.0, largest=1e18)

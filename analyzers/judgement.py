@@ -22,7 +22,7 @@ from analyzers import reasons
 from analyzers.counts import mean_of_logs
 from analyzers.sli import Reading
 from analyzers.slis import kinds
-from analyzers.trial import Trial
+from analyzers.trial import Trial, enforced
 from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import EVIDENCE_MAX, Action, Conclusion, Evidence, EvidenceStatus, Needed
 
@@ -140,11 +140,6 @@ def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
         culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
     needed = _needed(read, spec.policy.beta, trial.rate)
     return _Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits)
-
-
-def enforced(spec: ExperimentSpec, sli: SliSpec) -> bool:
-    """Whether an SLI acts. Without a control only those do that have an objective to be held against."""
-    return sli.mode == "enforce" and (spec.mode != "absolute" or kinds()[sli.type].absolute)
 
 
 def log_mean_harm(logs: list[float]) -> float:

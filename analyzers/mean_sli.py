@@ -14,7 +14,7 @@ from analyzers.dispersion import bucket_sums
 from analyzers.histogram import BINS, midpoint, quarter_midpoint
 from analyzers.means import REQUESTS_MIN, Means, Sample, half_width, log_evidence
 from analyzers.piece import Piece, gather
-from analyzers.sli import Plan, Reading, current_share
+from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, current_share
 from schemas.delta import QUARTERS
 from schemas.spec import SliSpec
 
@@ -24,6 +24,8 @@ ROWS_MIN = 10
 """Values of each arm that a piece must hold before it is judged."""
 CAP_QUANTILE = 0.995
 CAP_FACTOR = 3.0
+WORSE_SHARE = 0.1
+"""The harm that is foreseen where nothing more is allowed."""
 _MIDPOINTS: Floats = midpoint(np.arange(BINS))
 _QUARTER_MIDPOINTS: Floats = quarter_midpoint(np.arange(QUARTERS))
 
@@ -71,6 +73,23 @@ def step(state: MeanState, pair: PairWindow) -> MeanState:
             means = means.add(candidate, control, 0.0 if state.relative else state.sign * state.tolerance)
     cap = CAP_FACTOR * _quantile(piece.control, piece.candidate) or state.cap
     return replace(state, means=means, waiting=None, cap=cap, share=current_share(piece.share, nc, nb))
+
+
+def foresee(sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
+    """Section 3's information against what SAFETY and HARM take; an absolute margin needs a level."""
+    value, relative = sli.tolerance.value, sli.tolerance.kind == "relative"
+    if not relative and not normal.level:
+        return Foreseen(None, None)
+    margin = value if relative else value / (normal.level or 1.0)
+    sign = -1.0 if sli.limit == "max_decrease" else 1.0
+    border = sign * margin if relative else 0.0
+    harm = math.log(plan.slis / plan.alpha)
+    least = REQUESTS_MIN / share
+    safety, harmed = (
+        forecast.mean_requests(share, normal.spread, border, away, limit)
+        for away, limit in ((margin, math.log(1 / plan.beta)), ((WORSE - 1) * margin or WORSE_SHARE, harm))
+    )
+    return Foreseen(None if safety is None else max(safety, least), None if harmed is None else max(harmed, least))
 
 
 def weigh(state: MeanState) -> tuple[float, float]:

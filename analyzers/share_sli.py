@@ -20,11 +20,13 @@ from analyzers.arm import ArmWindow, PairWindow
 from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, tilts
 from analyzers.dispersion import Buckets, Clumps
 from analyzers.interval import RATIOS, of_differences, of_ratios
-from analyzers.sli import Plan, Reading, Starts, current_share, error_buckets, scored
+from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, error_buckets, scored
 from schemas.spec import SliSpec
 
 VIRTUAL = 1000.0
 """Requests of the virtual control to one of the candidate."""
+WORSE_RATIO = 1.5
+"""The harm that is foreseen where nothing more is allowed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,8 @@ class ShareSli:
 
     type = ""
     absolute = False
+    usual: float | None = None
+    """The share that is taken to be normal where nobody told; None: that of errors."""
 
     def scale(self, sli: SliSpec, plan: Plan) -> tuple[float, float]:
         """Offset and factor of what is shown."""
@@ -151,6 +155,24 @@ class ShareSli:
             offset + factor * baseline, offset + factor * candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, self._needed(state, log_safety, phi),
         )  # fmt: skip
+
+    def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
+        """Section 6. Without a control the candidate is taken to fail as often as the objective allows."""
+        offset, factor = self.scale(sli, plan)
+        p = self.usual if normal.level is None else (normal.level - offset) / factor
+        p = normal.errors if p is None else p
+        value, relative = sli.tolerance.value, sli.tolerance.kind == "relative"
+        r0, d = (1 + value, 0.0) if relative else (1.0, value / abs(factor))
+        per = 1.0
+        if plan.absolute:
+            p, share = 1 - plan.objective, 1 / (1 + VIRTUAL)
+            per = share
+        ratio = WORSE_RATIO
+        if value and p:
+            ratio = (p * (1 + WORSE * value) if relative else p + WORSE * d) / (p * r0 + d)
+        safety = forecast.safety_requests(share, p, r0, d, plan.beta)
+        harm = forecast.harm_requests(share, p, r0, d, ratio, plan.alpha, plan.slis)
+        return Foreseen(None if safety is None else safety * per, None if harm is None else harm * per)
 
     def _needed(self, state: State, log_safety: float, phi: float) -> float | None:
         """Section 6, at control's rate (one error is lent where there was none yet)."""

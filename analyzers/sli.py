@@ -28,6 +28,7 @@ class Plan:
     `units`: whether requests are randomised by unit; `alpha` and `beta` are those of one candidate; `steps`
     counts the traffic steps and `duration_us` is their planned length: from both follow the start points of
     section 1. `objective` is the share of requests that must be good; `absolute`: there is no control.
+    `slis` of them act.
     """
 
     units: bool
@@ -37,6 +38,7 @@ class Plan:
     duration_us: int
     objective: float = 0.999
     absolute: bool = False
+    slis: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,31 @@ class Reading:
     n_baseline: int
     n_candidate: int
     needed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """What is taken to be normal before anything was seen: the share of requests that fail, the coefficient of variation of
+    times and measures, and the SLI's own `level` (a share, microseconds, bytes), None where nobody told.
+    """
+
+    errors: float = 0.005
+    spread: float = 1.0
+    level: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Median requests of both arms together: until SAFETY of a release as good as control, and until HARM alone of one
+    that is `WORSE` times as much worse as is allowed. None: never, or not known without a level.
+    """
+
+    safety: float | None
+    harm: float | None
+
+
+WORSE = 2.0
+"""How many times its tolerance a foreseen harm is beyond control."""
 
 
 class Sli(Protocol[State]):
@@ -84,6 +111,10 @@ class Sli(Protocol[State]):
 
     def read(self, state: State) -> Reading:
         """What is known now."""
+        ...
+
+    def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
+        """What it takes where the candidate has `share`, 0 to 1 exclusive, of both arms' traffic."""
         ...
 
     def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:

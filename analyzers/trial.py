@@ -11,7 +11,7 @@ from analyzers.gates import Gates
 from analyzers.sample_ratio import SampleRatio
 from analyzers.sli import Plan
 from analyzers.slis import kinds
-from schemas.spec import ErrorBudget, ExperimentSpec
+from schemas.spec import ErrorBudget, ExperimentSpec, SliSpec
 
 RATE_MEMORY = 0.8
 """Part of the traffic rate that a window keeps from the one before: a memory of some five windows."""
@@ -52,19 +52,28 @@ class Trial:
         return self.invalid or self.mismatch
 
 
+def enforced(spec: ExperimentSpec, sli: SliSpec) -> bool:
+    """Whether an SLI acts. Without a control only those do that have an objective to be held against."""
+    return sli.mode == "enforce" and (spec.mode != "absolute" or kinds()[sli.type].absolute)
+
+
+def plan_of(spec: ExperimentSpec) -> Plan:
+    """What a spec fixes beforehand for one candidate's trial."""
+    return Plan(
+        spec.randomization != "request", spec.policy.alpha / max(len(spec.candidates), 1), spec.policy.beta,
+        max(len(spec.steps), 1), sum(step.duration_us for step in spec.steps),
+        (spec.error_budget or ErrorBudget()).objective, spec.mode == "absolute",
+        max(sum(enforced(spec, sli) for sli in spec.slis), 1),
+    )  # fmt: skip
+
+
 def start(spec: ExperimentSpec, candidate: str) -> Trial:
     """The trial of one candidate before its first window."""
-    units = spec.randomization != "request"
-    steps = max(len(spec.steps), 1)
-    plan = Plan(
-        units, spec.policy.alpha / max(len(spec.candidates), 1), spec.policy.beta, steps,
-        sum(step.duration_us for step in spec.steps),
-        (spec.error_budget or ErrorBudget()).objective, spec.mode == "absolute",
-    )  # fmt: skip
+    plan = plan_of(spec)
     states = tuple(kinds()[sli.type].start(sli, plan) for sli in spec.slis)
     types = tuple(sli.type for sli in spec.slis)
     return Trial(
-        candidate, spec.control, spec.randomization, types, states, Gates(), SampleRatio(units, steps)
+        candidate, spec.control, spec.randomization, types, states, Gates(), SampleRatio(plan.units, plan.steps)
     )  # fmt: skip
 
 

@@ -182,9 +182,13 @@ def simulate(
     print(f"davy: {written} events to {out}", file=sys.stderr)
 
 
-@app.command(epilog=_example("davy lint checkout.yaml davy.yaml"))
+@app.command(epilog=_example("davy lint checkout.yaml davy.yaml", "davy lint checkout.yaml --rate 40"))
 def lint(
     files: Annotated[list[Path], typer.Argument(help="Experiment specs and configuration files.")],
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Requests per second of all arms: is it enough for the tolerances within max_duration?"),
+    ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -194,10 +198,36 @@ def lint(
     """
     from davy.commands.lint import lint as command
 
-    findings = command(files)
+    findings = command(files, rate)
     for finding in findings:
         print(finding)
     raise typer.Exit(2 if findings else 0)
+
+
+@app.command(epilog=_example("davy plan checkout.yaml --rate 200 --normal errors=0.3%"))
+def plan(
+    spec: Annotated[Path, typer.Argument(help="A spec file, or a folder of them.")],
+    rate: Annotated[float, typer.Option(help="Requests per second of all arms together.")],
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LEVEL", help="What is normal for an SLI: errors=0.5%, latency-p99=120ms (may be repeated)."
+        ),
+    ] = None,
+    spread: Annotated[
+        float, typer.Option(help="Standard deviation of times and measures, as a multiple of their mean.")
+    ] = 1.0,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Requests and time that a spec's promises take, before the start: per SLI and step.
+
+    Exit code: 0, 2 bad spec or option.
+    """
+    from davy.commands.plan import plan as command
+
+    raise typer.Exit(command(spec, rate, spread, normal or [], as_json))
 
 
 @app.command(epilog=_example("davy apply checkout.yaml"))

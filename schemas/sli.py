@@ -89,6 +89,11 @@ class SliSpec(Model):
         return self._line
 
     @property
+    def dimension(self) -> Dimension:
+        """What it is measured in."""
+        return SLI_TYPES[self.type].dimension or FIELD_DIMENSIONS.get(self.field or "", "number")
+
+    @property
     def limit(self) -> Limit:
         """Which way is worse."""
         return "max_increase" if self.max_increase is not None else "max_decrease"

@@ -46,6 +46,7 @@ _ABSOLUTE: dict[Dimension, dict[str, float]] = {
     "number": {"": 1},
     "traffic": {},
 }
+_LEVELS: dict[Dimension, str] = {"time": "120ms", "bytes": "50MB"}
 RELATIVE_MAX = 100.0
 """A tolerance above 10,000 % is a slip."""
 
@@ -122,6 +123,20 @@ def parse_tolerance(value: object, dimension: Dimension) -> Tolerance:
     if unit == "pp" and number >= 100:
         raise ValueError(f"{_shown(value)} allows everything to fail: say for example 0.5pp")
     return Tolerance("absolute", float(number * Decimal(str(sizes[unit]))))
+
+
+def parse_level(value: object, dimension: Dimension) -> float:
+    """What is normal for a measure, in its own unit: a share, microseconds, bytes.
+
+    >>> parse_level("0.5%", "ratio"), parse_level("0.95", "points"), parse_level("120ms", "time")
+    (0.005, 0.95, 120000.0)
+    """
+    if dimension in ("ratio", "points"):
+        return parse_share(value)
+    level = parse_tolerance(value, dimension)
+    if level.kind == "relative" or not level.value:
+        raise ValueError(f"{_shown(value)} is not a level: say for example {_LEVELS.get(dimension, '5')}")
+    return level.value
 
 
 def _relative(share: Decimal, value: object, dimension: Dimension) -> Tolerance:

@@ -26,6 +26,7 @@ class Apdex(ShareSli):
     """The SLI; values between 0 (nobody is content) and 1."""
 
     type = "apdex"
+    usual = 0.1
 
     def scale(self, sli: SliSpec, plan: Plan) -> tuple[float, float]:
         """Content is 1 - discontent."""

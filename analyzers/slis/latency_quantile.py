@@ -24,12 +24,13 @@ import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import DURATION, MeasureSum, PairWindow, SparseCounts
-from analyzers.counts import BELOW, Counts, growth, increments
+from analyzers.counts import ABOVE, BELOW, Counts, growth, increments
 from analyzers.dispersion import Buckets, Clumps, bucket_sums
 from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, bin_of, lower_edge, midpoint
 from analyzers.interval import Interval, between
+from analyzers.mean_sli import WORSE_SHARE
 from analyzers.piece import Piece, gather
-from analyzers.sli import Plan, Reading, Starts, current_share, show_duration
+from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, show_duration
 from schemas.delta import QUARTERS
 from schemas.spec import SliSpec
 
@@ -155,6 +156,23 @@ class LatencyQuantile:
             baseline, candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, _needed(state, log_safety, phi),
         )  # fmt: skip
+
+    def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
+        """Section 6 with the slow shares of log-normal durations; an absolute margin needs a level."""
+        p, value, relative = sli.quantile or 0.99, sli.tolerance.value, sli.tolerance.kind == "relative"
+        if not relative and not normal.level:
+            return Foreseen(None, None)
+        margin = value if relative else value / (normal.level or 1.0)
+        bins = math.floor(BINS_PER_OCTAVE * math.log2(1 + margin) + 1e-9)  # as SAFETY rounds a relative margin
+        slow_c, slow_b = forecast.slow_shares(share, p, normal.spread, bins * math.log(2) / BINS_PER_OCTAVE)
+        gained = growth(share, slow_c, slow_b, 1.0, 0.0, BELOW)
+        worse = (1 + WORSE * margin) / (1 + margin) if margin else 1 + WORSE_SHARE
+        slow_c, slow_b = forecast.slow_shares(share, p, normal.spread, -math.log(worse))
+        lost = growth(share, slow_c, slow_b, 1.0, 0.0, ABOVE)
+        return Foreseen(
+            math.log(1 / plan.beta) / gained if margin and gained > 0 else None,
+            (math.log(plan.slis / plan.alpha) + forecast.MIXED) / lost if lost > 0 else None,
+        )
 
     def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
         """A duration."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from analyzers import mean_sli
 from analyzers.arm import PairWindow
 from analyzers.mean_sli import MeanState
-from analyzers.sli import Plan, Reading, Weighed, show_bytes, show_duration
+from analyzers.sli import Foreseen, Normal, Plan, Reading, Weighed, show_bytes, show_duration
 from schemas.spec import SliSpec
 
 
@@ -34,6 +34,10 @@ class ResourceMean:
     def read(self, state: MeanState) -> Reading:
         """What is known now."""
         return mean_sli.read(state)
+
+    def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
+        """What it takes."""
+        return mean_sli.foresee(sli, plan, share, normal)
 
     def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
         """The value with its unit."""

@@ -8,18 +8,20 @@ normal traffic is not asked for at promotion. Not judged while weights change or
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzers import forecast
 from analyzers.arm import PairWindow
-from analyzers.counts import BELOW, Counts, betted, log_control_factors
+from analyzers.counts import BELOW, Counts, betted, growth, log_control_factors
 from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.interval import RATIOS, of_ratios
 from analyzers.sample_ratio import share_clumps, traffic
-from analyzers.sli import Plan, Reading, Starts, Weighed
+from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, Weighed
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -92,6 +94,12 @@ class Throughput:
             baseline, None if ratio is None else baseline * ratio, None if ratio is None else ratio - 1,
             lower, upper, self.weigh(state)[0], None, state.n_baseline, state.n_candidate,
         )  # fmt: skip
+
+    def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
+        """Requests are the events; a candidate that loses twice as many as it may."""
+        lost, kept = min(WORSE * sli.tolerance.value, 1.0), 1 - sli.tolerance.value
+        rate = growth(share, 1 - lost, 1.0, kept, 0.0, BELOW)
+        return Foreseen(None, (math.log(plan.slis / plan.alpha) + forecast.MIXED) / rate if rate > 0 else None)
 
     def show(self, sli: SliSpec, value: float, margin: bool = False) -> str:
         """A rate."""

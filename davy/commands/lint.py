@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analyzers.feasibility import problems
 from schemas.config import Config, config_of
 from schemas.errors import UserError
 from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
@@ -13,8 +14,12 @@ from schemas.model import field_names
 from schemas.spec import ExperimentSpec, parse_specs, spec_files
 
 
-def lint(files: Sequence[Path], environ: Mapping[str, str] = os.environ) -> list[Finding]:
-    """All findings in files and folders, in order of place; none means that all of it can be used.
+def lint(
+    files: Sequence[Path], rate: float | None = None, environ: Mapping[str, str] = os.environ
+) -> list[Finding]:  # fmt: skip
+    """All findings in files and folders, in order of place; none means that all of it can be used and promised.
+
+    With a `rate` in requests per second of all arms also whether that is enough traffic.
 
     Ids of experiments must differ across all files. Its content decides whether a file is a spec
     or a davy.yaml.
@@ -36,7 +41,11 @@ def lint(files: Sequence[Path], environ: Mapping[str, str] = os.environ) -> list
             findings += errors.findings
         except UserError as error:
             findings.append(Finding(str(place), 1, 1, str(error)))
-    findings += parse_specs(specs)[1]
+    valid, wrong = parse_specs(specs)
+    findings += wrong
+    for spec in valid:
+        document = next(one for one in specs if (one.file, one.source) == (spec.path, spec.source))
+        findings += [document.at(loc, text) for loc, text in problems(spec, rate)]
     return sorted(set(findings))
 
 

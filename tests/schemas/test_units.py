@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.units import Dimension, Tolerance, parse_duration, parse_share, parse_tolerance
+from schemas.units import Dimension, Tolerance, parse_duration, parse_level, parse_share, parse_tolerance
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,27 @@ def test_any_text_is_a_value_or_a_sentence(text: str, dimension: Dimension) -> N
         except ValueError as error:
             said = str(error)
         assert said is None or ": " in said or "between" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "level"),
+    [
+        ("0.5%", "ratio", 0.005),
+        ("0.95", "points", 0.95),
+        ("120ms", "time", 120_000.0),
+        ("5MB", "bytes", 5e6),
+        ("3", "number", 3.0),
+    ],
+)
+def test_levels(text: str, dimension: Dimension, level: float) -> None:
+    assert parse_level(text, dimension) == level
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "message"),
+    [("10%", "time", "'10%' is not a level: say for example 120ms"), ("0ms", "time", "'0ms' is not a level: say for example 120ms"),
+     ("10%", "number", "'10%' is not a level: say for example 5"), ("2", "ratio", "'2' is more than everything: say 2%")],
+)  # fmt: skip
+def test_bad_levels(text: str, dimension: Dimension, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_level(text, dimension)

@@ -24,7 +24,7 @@ def told(folder: Path, **files: str) -> list[str]:
         path = folder / f"{name}.yaml"
         path.write_text(text)
         paths.append(path)
-    return [str(finding).removeprefix(f"{folder}/") for finding in lint(paths, {})]
+    return [str(finding).removeprefix(f"{folder}/") for finding in lint(paths, environ={})]
 
 
 def test_clean_files(tmp_path: Path) -> None:
