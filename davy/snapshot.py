@@ -8,6 +8,8 @@ from davy.web.feed import READERS
 from davy.web.state import State
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
+from schemas.signature import Keys, of_headers
+from schemas.verdict import Verdict
 from streams import kafka
 
 
@@ -21,10 +23,14 @@ def snapshot(config: Config, topics: Sequence[str] = ("control", "verdicts", "de
 
 
 def _read(config: Config, name: str, state: State) -> None:
+    keys = Keys.of(config.signing)
     for message in kafka.to_end(config, config.topic(name), "snapshot"):
         value = message.value()
         if value is not None:
             try:
-                state.take(READERS[name].decode(value))
+                record = READERS[name].decode(value)
+                if isinstance(record, Verdict) and keys.fault("Verdict", value, of_headers(message.headers())):
+                    continue  # the rollout role tells about it
+                state.take(record)
             except (Malformed, UnknownSchema):
                 continue  # the sink tells about it

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,131 +18,29 @@ import faust
 import structlog
 from faust.types import ProcessingGuarantee
 
-from deploy import splitter
-from deploy.rollout import (
-    Action,
-    Event,
-    Kind,
-    Record,
-    Rollout,
-    Shift,
-    Tell,
-    announce,
-    recalled,
-    step,
-    take_command,
-    take_verdict,
-)
+from deploy.hands import Hands
+from deploy.ledger import Chain
+from deploy.rollout_state import Rollout, recalled
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
-from schemas.control import Command, Control, SpecApplied
+from schemas.control import Control, SpecApplied
 from schemas.decision import Decision
 from schemas.located import Errors
 from schemas.spec import ExperimentSpec, load_specs
-from schemas.verdict import Verdict
 from streams import kafka
-from streams.clock import Clock
 from streams.topics import ensure_topics
 
 SESSION_TIMEOUT_S = 6.0
 COMMIT_EVERY_S = 1.0
 STOP_POLL_S = 0.1
-SHIFT_TRIES = 3
-SHIFT_RETRY_S = 0.2
-WEIGHT_TOLERANCE = 1.0 / splitter.SHARES
 
 log = structlog.get_logger("rollout")
-Publish = Callable[[str, str, bytes], Awaitable[None]]
-"""Topic name, key, value; returns once the broker has it."""
 
 
-class Hands:
-    """All rollouts and the traffic target: what the agents call, message by message."""
-
-    def __init__(self, config: Config, publish: Publish) -> None:
-        self.config = config
-        self.publish = publish
-        self.clock = Clock.of(config)
-        self.rollouts: dict[str, Rollout] = {}
-
-    async def control(self, value: bytes, offset: int) -> None:
-        """A record of the control topic; the role's own come back here and mean nothing to it."""
-        control = Control.decode(value)
-        held = self.rollouts.get(control.experiment_id)
-        if held is not None and offset <= held.control_offset:
-            return
-        now_us = self.clock.now_us()
-        if isinstance(control.body, SpecApplied):
-            (spec,) = load_specs(control.body.document, path=control.body.path)
-            event = Event(Kind.APPLY, spec.digest, control.reason, control.actor, spec=spec)
-            await self._carry_out(*step(replace(held or Rollout(spec), control_offset=offset), event, now_us))
-        elif isinstance(control.body, Command):
-            if held is None:
-                log.warning("command for an unknown experiment", experiment=control.experiment_id)
-                return
-            taken = replace(held, control_offset=offset)
-            await self._carry_out(*take_command(taken, control.body, control.actor, control.reason, now_us))
-
-    async def verdict(self, value: bytes, _: int) -> None:
-        """A record of the verdict topic."""
-        verdict = Verdict.decode(value)
-        rollout = self.rollouts.get(verdict.experiment_id)
-        if rollout is None:
-            log.warning(
-                "verdict for an unknown experiment", experiment=verdict.experiment_id, verdict=verdict.verdict_id
-            )
-            return
-        await self._carry_out(*take_verdict(rollout, verdict, self.clock.now_us()))
-
-    async def finish_planned(self) -> None:
-        """What the ledger says was planned and not done is done now."""
-        for rollout in list(self.rollouts.values()):
-            if rollout.shift is not None:
-                log.info("finishing a planned shift", experiment=rollout.spec.id, weights=dict(rollout.shift.weights))
-                await self._carry_out(rollout, announce(rollout, self.clock.now_us()))
-
-    async def _carry_out(self, rollout: Rollout, actions: list[Action]) -> None:
-        self.rollouts[rollout.spec.id] = rollout
-        for action in actions:
-            match action:
-                case Record(decision):
-                    log.info(
-                        "decision", experiment=decision.experiment_id, kind=decision.kind, outcome=decision.outcome,
-                        verdict=decision.verdict_id, reason=decision.reason,
-                    )  # fmt: skip
-                    await self.publish("decisions", decision.experiment_id, decision.encode())
-                case Tell(control):
-                    await self.publish("control", control.experiment_id, control.encode())
-                case Shift():
-                    failure = await self._shift(rollout.spec, action)
-                    kind = Kind.SHIFT_FAILED if failure else Kind.SHIFTED
-                    event = Event(kind, action.intent_id, failure or action.plan.reason)
-                    await self._carry_out(*step(rollout, event, self.clock.now_us()))
-
-    async def _shift(self, spec: ExperimentSpec, shift: Shift) -> str | None:
-        """Set the weights and read them back; the reason where that did not work."""
-        folder = self.config.traffic / spec.id
-        failure = "nothing was tried"
-        for _ in range(SHIFT_TRIES):
-            try:
-                splitter.write(folder, splitter.render(spec, shift.weights))
-                found = splitter.read_back(folder)
-            except (OSError, ValueError, KeyError) as error:
-                failure = f"the weights could not be set in {folder}: {error}"
-                await asyncio.sleep(SHIFT_RETRY_S)
-                continue
-            off = [
-                name for name, weight in shift.weights.items() if abs(found.get(name, 0.0) - weight) > WEIGHT_TOLERANCE
-            ]
-            if not off:
-                return None
-            failure = f"{folder} was read back with other weights for {', '.join(off)}"
-        return failure
-
-
-def recall(config: Config) -> dict[str, Rollout]:
-    """Every rollout as control and the ledger tell it, from their beginnings to now."""
+def recall(config: Config) -> tuple[dict[str, Rollout], dict[str, Chain]]:
+    """Every rollout as control and the ledger tell it, from their beginnings to now, and the ends of strangers' chains."""
     rollouts: dict[str, Rollout] = {}
+    strangers: dict[str, Chain] = {}
     specs: dict[str, ExperimentSpec] = {}
     for value in _everything(config, "control"):
         try:
@@ -155,14 +52,18 @@ def recall(config: Config) -> dict[str, Rollout]:
         specs |= {spec.digest: spec for spec in found}
     for value in _everything(config, "decisions"):
         decision = Decision.decode(value)
-        spec = specs.get(decision.config_digest or "")
+        spec, name = specs.get(decision.config_digest or ""), decision.experiment_id
+        held = rollouts.get(name)
         if spec is None:
+            if held is None:
+                strangers[name] = strangers.get(name, Chain()).after(decision)
             continue
-        rollout = rollouts.get(spec.id)
-        if rollout is None or rollout.spec.digest != spec.digest:
-            rollout = Rollout(spec)
-        rollouts[spec.id] = recalled(rollout, decision)
-    return rollouts
+        if held is None:
+            held = Rollout(spec, chain=strangers.pop(name, Chain()))
+        elif held.spec.digest != spec.digest:
+            held = Rollout(spec, fence=held.fence, chain=held.chain, control_offset=held.control_offset)
+        rollouts[name] = recalled(held, decision)
+    return rollouts, strangers
 
 
 def _everything(config: Config, name: str) -> list[bytes]:
@@ -210,8 +111,8 @@ def application(config: Config) -> tuple[Any, Hands]:
     )  # fmt: skip
     topics = {name: _raw(app, config.topic(name)) for name in ("control", "verdicts", "decisions")}
 
-    async def publish(topic: str, key: str, value: bytes) -> None:
-        await (await topics[topic].send(key=key.encode(), value=value))
+    async def publish(topic: str, key: str, value: bytes, headers: Mapping[str, bytes]) -> None:
+        await (await topics[topic].send(key=key.encode(), value=value, headers=headers))
 
     hands = Hands(config, publish)
     lock = asyncio.Lock()
@@ -219,7 +120,7 @@ def application(config: Config) -> tuple[Any, Hands]:
 
     async def begin() -> None:
         if not begun.is_set():
-            hands.rollouts = await asyncio.to_thread(recall, config)
+            hands.rollouts, hands.strangers = await asyncio.to_thread(recall, config)
             await hands.finish_planned()
             begun.set()
 
@@ -228,11 +129,11 @@ def application(config: Config) -> tuple[Any, Hands]:
         async with lock:
             await begin()
 
-    async def take(handle: Callable[[bytes, int], Awaitable[None]], message: Any) -> None:
+    async def take(handle: Callable[[bytes, int, Any], Awaitable[None]], message: Any) -> None:
         async with lock:
             await begin()
             try:
-                await handle(message.value, message.offset)
+                await handle(message.value, message.offset, message.headers)
             except (Malformed, UnknownSchema, Errors) as error:
                 log.error("record refused", error=str(error))
 

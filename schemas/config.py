@@ -31,6 +31,7 @@ from schemas.event import COLUMNS
 from schemas.limits import Limits
 from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
 from schemas.model import Finite, Identifier, Model, Text, suggestion, text, validated
+from schemas.signature import Signing
 
 DEFAULT_FILE = "davy.yaml"
 TOPICS = ("events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state")
@@ -114,14 +115,6 @@ class Measure(Model):
 
     unit: Text | None = None
     resolution: Finite = Field(default=1e-6, gt=0, examples=["0.001"])
-
-
-class Signing(Model):
-    """Ed25519 keys for verdicts (PEM): one to sign with, some to trust, by key id."""
-
-    key_id: Identifier | None = Field(default=None, examples=["2026-11"])
-    private_key: SecretStr | None = None
-    public_keys: dict[Identifier, str] = Field(default={})
 
 
 class ClockSettings(Model):

@@ -26,6 +26,7 @@ from schemas.codec import Malformed, UnknownSchema, iso
 from schemas.config import Config
 from schemas.delta import ControlCopy, decode_delta, encode_delta
 from schemas.errors import InfrastructureError
+from schemas.signature import HEADER, Signer
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import checkpoint, kafka
@@ -76,6 +77,7 @@ class JudgeLoop:
         self.delta_topic = config.topic("deltas")
         self.partitions = kafka.partitions(config, self.delta_topic)
         self.topics = topic_names(config)
+        self.signer = Signer.of(config.signing)
         self.owned: dict[int, Owned] = {}
         self.control_log: list[ControlCopy] = []
         self._undelivered: KafkaError | None = None
@@ -162,9 +164,10 @@ class JudgeLoop:
         match output:
             case Verdict():
                 VERDICTS.labels(output.action).inc()
-                self._produce(
-                    "verdicts", output.experiment_id, output.encode(), cloud_event(output, self.config.prefix)
-                )
+                value, headers = output.encode(), cloud_event(output, self.config.prefix)
+                if self.signer is not None:
+                    headers.append((HEADER, self.signer.sign("Verdict", value)))
+                self._produce("verdicts", output.experiment_id, value, headers)
             case WindowSummary():
                 WINDOWS.inc()
                 key = output.experiment_id or f"{output.service}/{output.environment}"

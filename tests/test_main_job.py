@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -11,13 +12,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fastavro
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.support.kafka import KafkaBroker
+from tests.support.signing import indented, key_pair
 from tests.support.system import until
 
 SPEC = """\
@@ -47,8 +51,10 @@ class Service:
     def __init__(self, folder: Path, bootstrap: str) -> None:
         self.folder = folder
         self.config = folder / "davy.yaml"
+        private, self.public_key = key_pair()
         self.config.write_text(
             f"kafka: {{bootstrap.servers: '{bootstrap}'}}\ndata_dir: {folder / 'data'}\nprefix: main{os.getpid()}.\n"
+            f"signing:\n  key_id: main-job\n  private_key: {indented(private, 4)}"
         )
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -84,8 +90,9 @@ def service(tmp_path: Path, kafka: KafkaBroker) -> Iterator[Service]:
             process.wait()
 
 
-def foreign_read(bootstrap: str, topic: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """All records of a topic with a plain Avro reader."""
+def foreign_read(bootstrap: str, topic: str, schema: dict[str, Any], public_key: str) -> list[dict[str, Any]]:
+    """All records of a topic with a plain Avro reader; each is signed (DSSE)."""
+    key = cast("Ed25519PublicKey", load_pem_public_key(public_key.encode()))
     parsed = fastavro.parse_schema(schema)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "deployer", "enable.partition.eof": True})
     consumer.assign([TopicPartition(topic, 0, 0)])
@@ -100,6 +107,10 @@ def foreign_read(bootstrap: str, topic: str, schema: dict[str, Any]) -> list[dic
         value = message.value()
         assert value is not None
         assert value[:2] == b"\xc3\x01"
+        envelope = json.loads(dict(cast("list[tuple[str, bytes]]", message.headers()))["davy_signature"])
+        kind, (signature,) = envelope["payloadType"].encode(), envelope["signatures"]
+        signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(value), value)
+        key.verify(base64.b64decode(signature["sig"]), signed)
         records.append(fastavro.schemaless_reader(io.BytesIO(value[10:]), parsed, None))  # pyright: ignore
     consumer.close()
     return records
@@ -159,7 +170,9 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
 
     until(lambda: sum(rows for rows, _ in counted().values()) == EVENTS, 60, "every event was in a closed window")
     assert counted() == expected
-    verdicts = foreign_read(bootstrap, f"{prefix}verdicts", json.loads(service.davy("schema", "Verdict")))
+    verdicts = foreign_read(
+        bootstrap, f"{prefix}verdicts", json.loads(service.davy("schema", "Verdict")), service.public_key
+    )
     final = {
         v["experiment_id"]: v["action"]
         for v in verdicts
@@ -171,7 +184,8 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
         content = {key: value for key, value in verdict.items() if key != "epoch"}
         by_id.setdefault(verdict["verdict_id"], set()).add(repr(content))
     assert all(len(contents) == 1 for contents in by_id.values()), "one id with two contents"
-    decisions = foreign_read(bootstrap, f"{prefix}decisions", json.loads(service.davy("schema", "Decision")))
+    schema_of = json.loads(service.davy("schema", "Decision"))
+    decisions = foreign_read(bootstrap, f"{prefix}decisions", schema_of, service.public_key)
     ended = {
         d["experiment_id"]: (d["kind"], d["weights"]) for d in decisions if d["outcome"] == "DONE" and d["weights"]
     }

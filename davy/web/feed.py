@@ -21,6 +21,7 @@ from schemas.control import Control
 from schemas.decision import Decision
 from schemas.delta import Progress, decode_delta
 from schemas.probe import ProbeResult
+from schemas.signature import Keys, of_headers
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import kafka
@@ -94,6 +95,7 @@ class Feed(threading.Thread):
         self._halt = stop
         self._readers = {config.topic(name): (name, kind) for name, kind in READERS.items()}
         self._deltas = config.topic("deltas")
+        self._keys = Keys.of(config.signing)
         self._caught_up = threading.Event()
         self._polled_s = time.monotonic()
         self._broker_down = False
@@ -167,6 +169,8 @@ class Feed(threading.Thread):
                 return
             name, kind = self._readers[topic]
             record = kind.decode(value)
+            if isinstance(record, Verdict) and not self._believed(record, value, message):
+                return
         except (Malformed, UnknownSchema) as error:
             self.unreadable += 1
             log.warning("unreadable record", topic=topic, offset=message.offset(), error=str(error))
@@ -175,6 +179,16 @@ class Feed(threading.Thread):
             news = self.state.take(record)
         if news and self._listener is not None and self._caught_up.is_set():
             self._listener(name.removesuffix("s"), record.to_json())
+
+    def _believed(self, verdict: Verdict, value: bytes, message: Message) -> bool:
+        """Whether a verdict is signed as the configuration asks: the hooks answer by it."""
+        fault = self._keys.fault("Verdict", value, of_headers(message.headers()))
+        if fault is None:
+            return True
+        with self.lock:
+            self.state.refused += 1
+        log.warning("verdict refused", experiment=verdict.experiment_id, verdict=verdict.verdict_id, reason=fault)
+        return False
 
     def _progress(self, message: Message, value: bytes) -> None:
         if message.key() == b"progress":

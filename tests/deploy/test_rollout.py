@@ -9,23 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.rollout import (
-    COMMANDS,
-    SHIFTS,
-    TRANSITIONS,
-    Action,
-    Event,
-    Kind,
-    Record,
-    Rollout,
-    Shift,
-    State,
-    announce,
-    recalled,
-    step,
-    take_command,
-    take_verdict,
-)
+from deploy.rollout import announce, step, take_command, take_verdict
+from deploy.rollout_state import Action, Event, Record, Rollout, Shift, recalled
+from deploy.transitions import COMMANDS, SHIFTS, TRANSITIONS, Kind, State
 from schemas.control import Command
 from schemas.decision import Decision
 from schemas.spec import ExperimentSpec, load_specs

@@ -1,0 +1,153 @@
+"""The hands: all rollouts and the traffic target; what the rollout role's agents call, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+
+from deploy import splitter
+from deploy.ledger import Chain, decision_id
+from deploy.rollout import announce, refuse_verdict, step, take_command, take_verdict
+from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
+from deploy.transitions import Kind
+from schemas import __version__
+from schemas.config import Config
+from schemas.control import Command, Control, SpecApplied
+from schemas.decision import Decision
+from schemas.model import ID
+from schemas.signature import HEADER, Keys, Signer, of_headers
+from schemas.spec import ExperimentSpec, load_specs
+from schemas.verdict import Verdict
+from streams.clock import Clock
+
+SHIFT_TRIES = 3
+SHIFT_RETRY_S = 0.2
+WEIGHT_TOLERANCE = 1.0 / splitter.SHARES
+STRANGERS_MAX = 1_000
+"""Unknown experiments whose verdicts and commands are lines of the ledger; of more, they are only logged."""
+
+log = structlog.get_logger("rollout")
+REFUSED = Counter("davy_rollout_refused_total", "Verdicts and commands that were refused.", ["kind"])
+Publish = Callable[[str, str, bytes, Mapping[str, bytes]], Awaitable[None]]
+"""Topic name, key, value, headers; returns once the broker has it."""
+
+
+class Hands:
+    """Every rollout by its experiment; takes records, writes the ledger, moves traffic."""
+
+    def __init__(self, config: Config, publish: Publish) -> None:
+        self.config = config
+        self.publish = publish
+        self.clock = Clock.of(config)
+        self.keys = Keys.of(config.signing)
+        self.signer = Signer.of(config.signing)
+        self.rollouts: dict[str, Rollout] = {}
+        self.strangers: dict[str, Chain] = {}
+        """The ledger's ends of experiments that have no spec."""
+
+    async def control(self, value: bytes, offset: int, _: Any) -> None:
+        """A record of the control topic; the role's own come back here and mean nothing to it."""
+        control = Control.decode(value)
+        held = self.rollouts.get(control.experiment_id)
+        if held is not None and offset <= held.control_offset:
+            return
+        now_us = self.clock.now_us()
+        if isinstance(control.body, SpecApplied):
+            (spec,) = load_specs(control.body.document, path=control.body.path)
+            event = Event(Kind.APPLY, spec.digest, control.reason, control.actor, spec=spec)
+            fresh = held or Rollout(spec, chain=self.strangers.pop(spec.id, Chain()))
+            await self._carry_out(*step(replace(fresh, control_offset=offset), event, now_us))
+        elif isinstance(control.body, Command):
+            if held is None:
+                command = control.body
+                await self._refuse_stranger(control.experiment_id, command.command, command.command_id, control.actor)
+                return
+            taken = replace(held, control_offset=offset)
+            await self._carry_out(*take_command(taken, control.body, control.actor, control.reason, now_us))
+
+    async def verdict(self, value: bytes, offset: int, headers: Any) -> None:
+        """A record of the verdict topic."""
+        verdict, now_us = Verdict.decode(value), self.clock.now_us()
+        rollout = self.rollouts.get(verdict.experiment_id)
+        fault = self.keys.fault("Verdict", value, of_headers(headers))
+        if rollout is None:
+            await self._refuse_stranger(verdict.experiment_id, verdict.action.lower(), verdict.verdict_id, ACTOR)
+        elif fault is not None:
+            await self._carry_out(*refuse_verdict(rollout, verdict, fault, value, now_us))
+        else:
+            await self._carry_out(*take_verdict(rollout, verdict, now_us, offset))
+
+    async def _refuse_stranger(self, experiment_id: str, kind: str, cause: str, actor: str) -> None:
+        """What is said of an experiment that nobody has put in force is refused, in the ledger, too."""
+        REFUSED.labels(kind).inc()
+        if not ID.fullmatch(experiment_id) or (
+            experiment_id not in self.strangers and len(self.strangers) >= STRANGERS_MAX
+        ):
+            log.warning("refused: there is no such experiment", experiment=experiment_id, kind=kind, cause=cause)
+            return
+        decision = Decision(
+            decision_id(experiment_id, cause, f"{kind} REFUSED"), experiment_id, "", "", 0, self.clock.now_us(), kind,
+            "REFUSED", actor, "refused: there is no such experiment", None, None, 0, "", "", None, {}, {"cause": cause},
+            None, f"davy {__version__}",
+        )  # fmt: skip
+        chain, linked = self.strangers.get(experiment_id, Chain()).add(decision)
+        self.strangers[experiment_id] = chain
+        await self._record(linked)
+
+    async def finish_planned(self) -> None:
+        """What the ledger says was planned and not done is done now."""
+        for rollout in list(self.rollouts.values()):
+            if rollout.shift is not None:
+                log.info("finishing a planned shift", experiment=rollout.spec.id, weights=dict(rollout.shift.weights))
+                await self._carry_out(rollout, announce(rollout, self.clock.now_us()))
+
+    async def _carry_out(self, rollout: Rollout, actions: list[Action]) -> None:
+        self.rollouts[rollout.spec.id] = rollout
+        for action in actions:
+            match action:
+                case Record(decision):
+                    if decision.outcome == "REFUSED":
+                        REFUSED.labels(decision.kind).inc()
+                    await self._record(decision)
+                case Tell(control):
+                    await self.publish("control", control.experiment_id, control.encode(), {})
+                case Shift():
+                    failure = await self._shift(rollout.spec, action)
+                    kind = Kind.SHIFT_FAILED if failure else Kind.SHIFTED
+                    event = Event(kind, action.intent_id, failure or action.plan.reason)
+                    await self._carry_out(*step(rollout, event, self.clock.now_us()))
+
+    async def _record(self, decision: Decision) -> None:
+        """One line of the ledger, signed where a key is configured."""
+        log.info(
+            "decision", experiment=decision.experiment_id, kind=decision.kind, outcome=decision.outcome,
+            verdict=decision.verdict_id, reason=decision.reason,
+        )  # fmt: skip
+        value = decision.encode()
+        headers = {HEADER: self.signer.sign("Decision", value)} if self.signer is not None else {}
+        await self.publish("decisions", decision.experiment_id, value, headers)
+
+    async def _shift(self, spec: ExperimentSpec, shift: Shift) -> str | None:
+        """Set the weights and read them back; the reason where that did not work."""
+        folder = self.config.traffic / spec.id
+        failure = "nothing was tried"
+        for _ in range(SHIFT_TRIES):
+            try:
+                splitter.write(folder, splitter.render(spec, shift.weights))
+                found = splitter.read_back(folder)
+            except (OSError, ValueError, KeyError) as error:
+                failure = f"the weights could not be set in {folder}: {error}"
+                await asyncio.sleep(SHIFT_RETRY_S)
+                continue
+            off = [
+                name for name, weight in shift.weights.items() if abs(found.get(name, 0.0) - weight) > WEIGHT_TOLERANCE
+            ]
+            if not off:
+                return None
+            failure = f"{folder} was read back with other weights for {', '.join(off)}"
+        return failure
