@@ -364,6 +364,39 @@ def status(
     raise typer.Exit(command(experiment, watch, as_json, timeout, load(config, data_dir)))
 
 
+@app.command(
+    epilog=_example(
+        "davy subscribe checkout-2.4.0 --exec './deploy.sh $DAVY_ACTION $DAVY_WEIGHT'",
+        "davy subscribe --url https://deployer.example/verdicts --action ROLLBACK",
+    )
+)
+def subscribe(
+    experiment: Annotated[str | None, typer.Argument(help="Without one: all.")] = None,
+    command: Annotated[
+        str | None, typer.Option("--exec", metavar="COMMAND", help="Run by sh: JSON on stdin, fields as $DAVY_... .")
+    ] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Gets the JSON by POST; 2xx means applied.")] = None,
+    name: Annotated[str, typer.Option(help="Of this subscriber: it goes on where one of that name ended.")] = "default",
+    action: Annotated[list[str] | None, typer.Option(help="Apply only these; may be said repeatedly.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Apply the latest state, then end.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="For one application.")] = "60s",
+    ledger: Annotated[bool, typer.Option(help="Whether refusals are written to the ledger.")] = True,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Apply verdicts by a command or a URL: checked, each once, after an absence the latest only.
+
+    Exit code: 0 on clean stop, 1 if something could not be applied, 2, 4.
+    """
+    from davy.commands.run import load
+    from davy.commands.subscribe import Options
+    from davy.commands.subscribe import subscribe as subscribe_command
+
+    options = Options(experiment, command, url, name, tuple(action or ()), once, timeout, ledger, as_json)
+    raise typer.Exit(subscribe_command(options, load(config, data_dir)))
+
+
 def _person(name: str, help_text: str) -> None:
     """One command by which a person steers a rollout."""
 
