@@ -397,6 +397,36 @@ def subscribe(
     raise typer.Exit(subscribe_command(options, load(config, data_dir)))
 
 
+@app.command(epilog=_example("davy ledger checkout-2.4.0", "davy ledger verify", "davy ledger verify checkout-2.4.0"))
+def ledger(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[verify] [EXPERIMENT]", help="Without one: all.", show_default=False)
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="With verify: a head noted earlier, which must be there still.")
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Every decision and refusal: read them, or verify that none was changed, removed or put in.
+
+    Exit code: 0, with verify 1 if the ledger is not as it was written, 2, 3 unknown, 4.
+    """
+    from davy.commands import ledger as command
+    from davy.commands.run import load
+
+    said = list(words or ())
+    verify = said[:1] == ["verify"]
+    names = said[1:] if verify else said
+    if len(names) > 1:
+        raise UserError(f"{names[1]!r} is one word too many: say davy ledger [verify] [EXPERIMENT]")
+    if head is not None and not verify:
+        raise UserError("--head goes with verify")
+    name, settings = (names[0] if names else None), load(config, data_dir)
+    raise typer.Exit(command.verify(name, head, settings, as_json) if verify else command.show(name, settings, as_json))
+
+
 def _person(name: str, help_text: str) -> None:
     """One command by which a person steers a rollout."""
 

@@ -21,6 +21,7 @@ from faust.types import ProcessingGuarantee
 from deploy.hands import Hands
 from deploy.ledger import Chain
 from deploy.rollout_state import Rollout, recalled
+from deploy.subscription import LEDGER
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Control, SpecApplied
@@ -52,6 +53,8 @@ def recall(config: Config) -> tuple[dict[str, Rollout], dict[str, Chain]]:
         specs |= {spec.digest: spec for spec in found}
     for value in _everything(config, "decisions"):
         decision = Decision.decode(value)
+        if LEDGER in decision.details:
+            continue  # a subscriber's own
         spec, name = specs.get(decision.config_digest or ""), decision.experiment_id
         held = rollouts.get(name)
         if spec is None:

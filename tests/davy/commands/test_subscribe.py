@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,6 +95,35 @@ def test_after_an_absence_the_latest_is_applied_once_and_what_is_wrong_is_told_a
         ("REFUSED", "subscriber default", "refused: it is not signed"),
         ("REFUSED", "subscriber default", "refused: its sequence 700 is not above 721: it was said before"),
     ]
+
+
+def test_the_ledger_is_read_and_verified_and_tampering_shows(tmp_path: Path, config: Config) -> None:
+    say(config, verdict("ADVANCE", 1, at_us=now_us()), verdict("PROMOTE", 2, at_us=now_us()), signed=False)
+    assert subscribe(tmp_path, "--exec", "true", "--once").returncode == 0
+    where = ("--config", str(tmp_path / "davy.yaml"))
+
+    def davy(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "davy", "ledger", *arguments, *where], capture_output=True, text=True, check=False
+        )
+
+    shown = davy("e", "--json")
+    first, second = (json.loads(line) for line in shown.stdout.splitlines())
+    assert (first["outcome"], second["previous_hash"]) == ("REFUSED", first["hash"])
+    assert [word in davy().stdout for word in ("REFUSED", "it is not signed")] == [True, True]
+    assert davy("nobody").returncode == 3
+    told = davy("verify", "--json")  # signatures are asked for, and this subscriber has no key
+    assert (told.returncode, json.loads(told.stdout)["faults"]) == (1, 2)
+    (tmp_path / "davy.yaml").write_text((tmp_path / "davy.yaml").read_text().partition("signing:")[0])
+    whole = davy("verify", "--head", second["hash"])
+    assert (whole.returncode, "subscriber default: 2 records, whole" in whole.stdout) == (0, True), whole.stdout
+    assert davy("verify", "--head", "0" * 64).returncode == 1
+    records = ledger(config)
+    producer = kafka.producer(config)
+    producer.produce(config.topic("decisions"), replace(records[0], reason="nothing was wrong").encode(), b"e")
+    assert producer.flush(10) == 0
+    broken = davy("verify")
+    assert (broken.returncode, "#1: its content was changed" in broken.stdout) == (1, True), broken.stdout
 
 
 def test_killed_while_it_applies_it_says_so_the_next_time_and_never_twice_at_once(
