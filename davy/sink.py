@@ -1,9 +1,8 @@
 """The sink role: windows, verdicts, decisions, probes and control records into the analysts' store.
 
-Rows are absolute and keyed (`streams.sinks.tables`), so at-least-once is enough: with a consumer group,
-offsets are committed after the rows are in the store; on the embedded broker, which forgets groups and
-everything else, partitions are assigned from their beginning. A store that goes away meanwhile is asked
-again until it is back; nothing is read until then.
+Rows are absolute and keyed (`streams.sinks.tables`), so at-least-once is enough: offsets are committed after the rows are in
+the store. The embedded broker forgets everything, so there partitions are assigned from their beginning, and what is committed
+only says how far the sink is. A store that goes away meanwhile is asked again until it is back; nothing is read until then.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from contextlib import ExitStack
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from davy.sink_queries import QueryServer
 from schemas.codec import Malformed, UnknownSchema
@@ -28,6 +27,7 @@ from streams.sinks.base import Store, StoreUnavailable
 from streams.sinks.embedded import EmbeddedStore, Locked
 from streams.sinks.rows import READERS
 from streams.sinks.tables import Row
+from streams.standing import HERE
 from streams.topics import ensure_topics
 
 FLUSH_S = 0.5
@@ -45,6 +45,7 @@ log = structlog.get_logger("sink")
 ROWS = Counter("davy_sink_rows_total", "Rows written to the analysts' store.", ["table"])
 UNREADABLE = Counter("davy_sink_unreadable_total", "Records that could not be read.", ["topic"])
 FAILURES = Counter("davy_sink_failures_total", "Times the store refused.")
+EVENT_TIME = Gauge("davy_sink_event_time_seconds", "End of the newest window in the store.")
 
 
 class SinkLoop:
@@ -57,7 +58,7 @@ class SinkLoop:
         self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **member(config, "sink"))
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._next: dict[tuple[str, int], int] = {}
-        self._held = 0
+        self._held = self._newest_us = 0
         self._flushed_at = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -90,18 +91,18 @@ class SinkLoop:
             self._consumer.subscribe(topics)
 
     def _read(self) -> None:
+        HERE.beat(time.monotonic())
         for message in self._consumer.consume(BATCH_MAX, POLL_S):
             self.take(message)
 
     def take(self, message: Message) -> None:
         """Hold one record's rows; one that cannot be read is counted and passed over."""
-        topic, partition, offset, value = (
-            message.topic(),
-            message.partition(),
-            message.offset(),
-            message.value(),
-        )
-        if message.error() is not None or topic is None or partition is None or offset is None:
+        error, topic, partition = message.error(), message.topic(), message.partition()
+        offset, value = message.offset(), message.value()
+        if error is not None:
+            kafka.require_alive(error)
+            return
+        if topic is None or partition is None or offset is None:
             return
         self._next[topic, partition] = offset + 1
         self._held += 1
@@ -126,8 +127,11 @@ class SinkLoop:
             rows = self._rows[table]
             self.store.insert(table, rows)
             ROWS.labels(table).inc(len(rows))
+            if table == "windows" and rows:
+                self._newest_us = max(self._newest_us, *(row["end"] for row in rows))
+                EVENT_TIME.set(self._newest_us / 1e6)
             del self._rows[table]
-        if self._next and not self.config.embedded:
+        if self._next:
             places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
             try:
                 self._consumer.commit(offsets=places, asynchronous=False)
@@ -149,6 +153,7 @@ class SinkLoop:
         self._consumer.pause(assigned)
         deadline = time.monotonic() + pause_s
         while not stop.is_set() and time.monotonic() < deadline:
+            HERE.beat(time.monotonic())
             late = self._consumer.poll(POLL_S)
             if late is not None:
                 self.take(late)

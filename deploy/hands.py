@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from deploy import splitter
 from deploy.ledger import Chain, decision_id
@@ -32,6 +32,9 @@ STRANGERS_MAX = 1_000
 """Unknown experiments whose verdicts and commands are lines of the ledger; of more, they are only logged."""
 
 log = structlog.get_logger("rollout")
+DECISIONS = Counter("davy_rollout_decisions_total", "Lines of the ledger written.", ["kind", "outcome"])
+VERDICT_AGE = Gauge("davy_rollout_verdict_age_seconds", "Age of the last verdict when it was taken.")
+EVENT_TIME = Gauge("davy_rollout_event_time_seconds", "Event time up to which the last verdict saw events.")
 REFUSED = Counter("davy_rollout_refused_total", "Verdicts and commands that were refused.", ["kind"])
 Publish = Callable[[str, str, bytes, Mapping[str, bytes]], Awaitable[None]]
 """Topic name, key, value, headers; returns once the broker has it."""
@@ -73,6 +76,8 @@ class Hands:
     async def verdict(self, value: bytes, offset: int, headers: Any) -> None:
         """A record of the verdict topic."""
         verdict, now_us = Verdict.decode(value), self.clock.now_us()
+        VERDICT_AGE.set((now_us - verdict.issued_at) / 1e6)
+        EVENT_TIME.set(verdict.event_time / 1e6)
         rollout = self.rollouts.get(verdict.experiment_id)
         fault = self.keys.fault("Verdict", value, of_headers(headers))
         if rollout is None:
@@ -131,6 +136,7 @@ class Hands:
         value = decision.encode()
         headers = {HEADER: self.signer.sign("Decision", value)} if self.signer is not None else {}
         await self.publish("decisions", decision.experiment_id, value, headers)
+        DECISIONS.labels(decision.kind, decision.outcome).inc()
 
     async def _shift(self, spec: ExperimentSpec, shift: Shift) -> str | None:
         """Set the weights and read them back; the reason where that did not work."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,7 @@ from schemas.decision import Decision
 from schemas.located import Errors
 from schemas.spec import ExperimentSpec, load_specs
 from streams import kafka
+from streams.standing import HERE
 from streams.topics import ensure_topics
 
 SESSION_TIMEOUT_S = 6.0
@@ -171,6 +173,7 @@ async def _serve(config: Config, stop: threading.Event) -> None:
     await cast("Awaitable[None]", app.start())
     try:
         while not stop.is_set() and not app.should_stop:
+            HERE.beat(time.monotonic())
             await asyncio.sleep(STOP_POLL_S)
     finally:
         await app.stop()

@@ -83,6 +83,13 @@ class Http(Model):
     token: SecretStr | None = Field(default=None, min_length=1)
 
 
+class Health(Model):
+    """Where each other role answers /healthz, /readyz and /metrics; port 0: a free one, told in `data_dir`/scrape."""
+
+    host: Text = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535, examples=["7071"])
+
+
 class Clickhouse(Model):
     """The analysts' server, ``clickhouse://user:password@host:9000/database``; without it embedded."""
 
@@ -147,6 +154,7 @@ class Config(Model):
     specs: Folder | None = Field(default=None, examples=["experiments"])
     traffic_dir: Folder | None = Field(default=None, examples=["/etc/davy/traffic"])
     http: Http = Http()
+    health: Health = Health()
     signing: Signing = Signing()
     probes: dict[str, Any] = Field(default={}, repr=False)
     alerts: dict[str, Any] = Field(default={}, repr=False)

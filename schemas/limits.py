@@ -30,6 +30,8 @@ class Limits(Model):
     """Windows that the judge keeps of versions that no spec names; the rows of more are counted under `__other__`."""
     gap_timeout_us: PositiveUs = _time(30_000_000, "gap_timeout", "30s")
     """Counts that are missing for longer than this make verdicts HOLD, and a repair is asked for."""
+    standstill_us: PositiveUs = _time(15_000_000, "standstill", "15s")
+    """A role that leaves records unread, or says nothing, for longer than this is not ready."""
     keys_per_block: int = Field(default=10_000, ge=1, le=65_535)
     """Cells of a block; beyond, dimensions are told together as `__other__`, and an arm is new with its 16th row (layout)."""
     arms_per_service: int = Field(default=500, ge=1, le=65_535)

@@ -31,6 +31,7 @@ from streams.formats import decoders
 from streams.ingest import Ingest, Output, Reread, Restart, Run, Send, Source, Token
 from streams.layout import Layout
 from streams.membership import member
+from streams.standing import HERE
 from streams.topics import ensure_topics, topic_names
 from streams.warm import warm
 from streams.without_pandas import keep_out
@@ -56,10 +57,7 @@ twice as fast and more."""
 log = structlog.get_logger("ingest")
 EVENTS = Counter("davy_ingest_events_total", "Records with a usable key that were read.")
 DEAD = Counter("davy_ingest_deadletters_total", "Records that could not be used.")
-LAG = Gauge(
-    "davy_ingest_lag_records", "Records between what was read and the end of the partition.", ["topic", "partition"]
-)
-POSITION = Gauge("davy_ingest_position", "Offset up to which a partition was read.", ["topic", "partition"])
+EVENT_TIME = Gauge("davy_ingest_event_time_seconds", "Largest event time of the open block.", ["topic", "partition"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +264,7 @@ class IngestLoop:
             case Revoked(source):
                 self.ingest.revoked(source)
                 self.committed.pop(source, None)
+                HERE.forget(source)
             case Sought(source, offset):
                 self.ingest.sought(source, offset)
             case list():
@@ -304,6 +303,8 @@ class IngestLoop:
 
     def _ended(self, message: Message) -> None:
         error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
+        if error is not None:
+            kafka.require_alive(error)
         if error is None or topic is None or partition is None:
             return
         if error.code() == KafkaError._PARTITION_EOF and offset is not None:  # pyright: ignore[reportPrivateUsage]
@@ -399,11 +400,14 @@ class IngestLoop:
             self.committed |= moved
 
     def _measure(self) -> None:
+        now_s = time.monotonic()
+        HERE.beat(now_s)
         for (topic, partition), table in self.ingest.tables.items():
             high = self.reader.high_watermarks.get((topic, partition), 0)
             table.high_watermark = max(table.high_watermark, high)
-            POSITION.labels(topic, partition).set(table.position)
-            LAG.labels(topic, partition).set(max(0, table.high_watermark - table.position))
+            HERE.take((topic, partition), table.position, table.high_watermark, now_s)
+            if table.block.max_event_time is not None:
+                EVENT_TIME.labels(topic, partition).set(table.block.max_event_time / 1e6)
 
     def refresh_partitions(self) -> None:
         """Ask how many partitions the sources have: progress says so, since the watermark must wait for all."""

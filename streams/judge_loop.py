@@ -11,15 +11,16 @@ Protocol (DATAFLOW, section 5), per owned delta partition d:
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from prometheus_client import Counter, Gauge
 
 from schemas.codec import Malformed, UnknownSchema, iso
@@ -32,6 +33,7 @@ from schemas.window import WindowSummary
 from streams import checkpoint, kafka
 from streams.judge import CODE_VERSION, Alarm, Judge, JudgeSettings, Output, Repair
 from streams.membership import member
+from streams.standing import HERE
 from streams.topics import ensure_topics, topic_names
 
 STATE_EVERY_S = 15.0
@@ -40,6 +42,7 @@ SAVE_SHARE = 0.1
 STATE_CHUNK_BYTES = 512 * 1024
 POLL_S = 0.1
 BATCH_MAX = 2000
+TELL_EVERY_S = 1.0
 WRITE_SETTINGS = {"message.timeout.ms": 0}
 """Messages wait for ever, in order: a control record that is overtaken by a later one would never apply."""
 
@@ -50,6 +53,10 @@ VERDICTS = Counter("davy_judge_verdicts_total", "Verdicts issued.", ["action"])
 WINDOWS = Counter("davy_judge_windows_total", "Windows summarised.")
 DELTAS = Counter("davy_judge_deltas_total", "Records of the delta log handled.")
 ALARMS = Counter("davy_judge_alarms_total", "Things an operator must know.")
+ROWS = Counter(
+    "davy_judge_rows_total", "Rows counted, by fate: `rows` are evidence, `other` of all these have no label.", ["fate"]
+)
+STUCK = Gauge("davy_judge_gaps", "Source partitions whose counts do not add up for long.", ["partition"])
 WATERMARK = Gauge("davy_judge_closed_seconds", "Event time up to which windows are closed.", ["partition"])
 
 
@@ -63,6 +70,8 @@ class Owned:
     caught_up: bool = False
     save_at: float = 0.0
     """When the state is to be saved next, in monotonic seconds."""
+    told: collections.Counter[str] = field(default_factory=collections.Counter[str])
+    """Rows of this judge that the metrics know."""
 
 
 class JudgeLoop:
@@ -81,6 +90,7 @@ class JudgeLoop:
         self.owned: dict[int, Owned] = {}
         self.control_log: list[ControlCopy] = []
         self._undelivered: KafkaError | None = None
+        self._tell_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
@@ -100,9 +110,29 @@ class JudgeLoop:
         self._follow_control()
         self.producer.poll(0)
         self._require_delivered()
+        if time.monotonic() > self._tell_at:
+            self._tell()
         for partition, owned in self.owned.items():
             if time.monotonic() > owned.save_at:
                 self._save(partition, owned)
+
+    def _tell(self) -> None:
+        """Commit how far this process is, for whoever asks whether it moves: a judge begins where its state says."""
+        now_s = time.monotonic()
+        self._tell_at = now_s + TELL_EVERY_S
+        HERE.beat(now_s)
+        places = [TopicPartition(self.delta_topic, p, owned.next_offset) for p, owned in self.owned.items()]
+        if places:
+            try:
+                self.deltas.commit(offsets=places, asynchronous=True)
+            except KafkaException as error:  # the next one covers it
+                log.warning("commit failed", error=str(error))
+        for partition, owned in self.owned.items():
+            counted = owned.judge.windows.counted
+            for fate, rows in (counted - owned.told).items():
+                ROWS.labels(fate).inc(rows)
+            owned.told = counted.copy()
+            STUCK.labels(partition).set(len(owned.judge.stuck))
 
     def begin(self) -> None:
         """Join the group, or take all partitions where the broker keeps no groups worth the name."""
@@ -134,11 +164,12 @@ class JudgeLoop:
     # -- records -------------------------------------------------------------------------------------------------
 
     def _take(self, message: Message) -> None:
-        partition = message.partition()
+        partition, error = message.partition(), message.error()
+        if error is not None:
+            kafka.require_alive(error)
         owned = self.owned.get(partition) if partition is not None else None
         if owned is None or partition is None:
             return
-        error = message.error()
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]  # its public name
                 self._caught_up(partition, owned)

@@ -61,6 +61,12 @@ def require_broker(config: Config) -> None:
         ) from error
 
 
+def require_alive(error: KafkaError) -> None:
+    """Raise `InfrastructureError` for an error after which a client does nothing any more: its process must begin anew."""
+    if error.fatal():
+        raise InfrastructureError(f"the Kafka client gave up ({error.str()}): start this process again")
+
+
 def partitions(config: Config, topic: str) -> list[int]:
     """Partitions of a topic, ascending; none where the topic is not there."""
     metadata = admin(config).list_topics(topic, timeout=BROKER_TIMEOUT_S).topics.get(topic)

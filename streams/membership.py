@@ -25,14 +25,18 @@ MEMBERS_MAX = 256
 
 def member(config: Config, role: str) -> dict[str, str | int]:
     """Consumer settings of this process as a member of its role's group."""
-    folder = config.data_dir.resolve()
-    place = hashlib.sha256(f"{socket.gethostname()}\0{folder}".encode()).hexdigest()[:12]
+    place = hashlib.sha256(f"{socket.gethostname()}\0{config.data_dir.resolve()}".encode()).hexdigest()[:12]
     return {
-        "group.instance.id": f"{role}-{place}-{_number(folder / 'members', role)}",
+        "group.instance.id": f"{role}-{place}-{number(config, role)}",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": SESSION_MS,
         "heartbeat.interval.ms": HEARTBEAT_MS,
     }
+
+
+def number(config: Config, role: str) -> int:
+    """Of this process among those that have the role with the same data folder."""
+    return _number(config.data_dir.resolve() / "members", role)
 
 
 @cache

@@ -105,7 +105,11 @@ def _here(name: str, config: Config, spare: bool) -> None:
         prepare()
     if spare and not sys.stdin.readline():  # a signal ends it here: it has nothing to put in order
         return
-    role.run(config, stop or stop_on_signals())
+    stop = stop or stop_on_signals()
+    from davy.health import watched
+
+    with watched(config, name, stop):
+        role.run(config, stop)
 
 
 def load(config_path: Path | None, data_dir: Path | None) -> Config:

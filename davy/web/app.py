@@ -155,8 +155,10 @@ def _service(app: FastAPI, console: Console) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        fault = console.feed.fault()
-        return JSONResponse({"ready": fault is None, "reason": fault}, 200 if fault is None else 503)
+        fault, faults = console.feed.fault(), console.feed.faults()
+        roles = {role: {"ready": reason is None, "reason": reason} for role, reason in faults.items()}
+        body = {"ready": fault is None, "reason": fault, "roles": roles}
+        return JSONResponse(body, 200 if fault is None else 503)
 
     @app.get("/metrics")
     def metrics() -> Response:

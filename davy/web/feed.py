@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from davy.positions import Positions
 from davy.web.state import Record, State
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
@@ -25,6 +26,7 @@ from schemas.signature import Keys, of_headers
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import kafka
+from streams.standing import Standing
 
 READERS: dict[str, type[Record]] = {
     "control": Control,
@@ -35,50 +37,11 @@ READERS: dict[str, type[Record]] = {
 }
 BATCH_MAX = 2_000
 POLL_S = 0.1
-SILENCE_MAX_S = 10.0
-"""Ingest says how far it is twice a second; longer silence is a standstill."""
-STALL_MAX_S = 15.0
-"""How long a partition with unread records may stay where it is."""
+TELL_EVERY_S = 1.0
 
 log = structlog.get_logger("web")
 Listener = Callable[[str, dict[str, Any]], None]
 """Called with the kind of a record and its JSON form, from the feed's thread."""
-
-
-class Pulse:
-    """Whether the stream moves, from what ingest says of itself. Times are monotonic seconds."""
-
-    def __init__(self, begun_s: float) -> None:
-        self.heard_s = begun_s
-        self.spoken = False
-        self._places: dict[tuple[str, int], tuple[int, int, float]] = {}
-
-    def take(self, progress: Progress, now_s: float) -> None:
-        """One report of one source partition."""
-        self.heard_s, self.spoken = now_s, True
-        place = (progress.topic_id, progress.partition)
-        upto, _, moved_s = self._places.get(place, (-1, 0, now_s))
-        if progress.upto > upto or progress.upto >= progress.high_watermark:
-            moved_s = now_s
-        self._places[place] = (max(upto, progress.upto), progress.high_watermark, moved_s)
-
-    @property
-    def lag(self) -> int:
-        """Records in the log that ingest has not read."""
-        return sum(max(0, high - upto) for upto, high, _ in self._places.values())
-
-    def fault(self, now_s: float) -> str | None:
-        """What is wrong, in a sentence; None while all is well."""
-        if now_s - self.heard_s > SILENCE_MAX_S:
-            return f"ingest has said nothing for {now_s - self.heard_s:.0f} s: check that its process runs"
-        if not self.spoken:
-            return "nothing was heard of ingest yet"
-        stalled = [
-            place for place, (upto, high, moved) in self._places.items() if high > upto and now_s - moved > STALL_MAX_S
-        ]
-        if stalled:
-            return f"{len(stalled)} source partitions have unread records and do not move: look at ingest's log"
-        return None
 
 
 class Feed(threading.Thread):
@@ -89,7 +52,8 @@ class Feed(threading.Thread):
         self.config = config
         self.state = State()
         self.lock = threading.Lock()
-        self.pulse = Pulse(time.monotonic())
+        self.positions = Positions(config, stop)
+        self.standing = Standing("web", config.limits.standstill_us / 1e6)
         self.unreadable = 0
         self._listener: Listener | None = None
         self._halt = stop
@@ -97,23 +61,31 @@ class Feed(threading.Thread):
         self._deltas = config.topic("deltas")
         self._keys = Keys.of(config.signing)
         self._caught_up = threading.Event()
-        self._polled_s = time.monotonic()
+        self._told_s = 0.0
         self._broker_down = False
 
     def listen(self, listener: Listener) -> None:
         """Tell every further piece of news."""
         self._listener = listener
 
+    def start(self) -> None:
+        self.positions.start()
+        super().start()
+
+    def faults(self) -> dict[str, str | None]:
+        """By role: why it is not ready; None where it is."""
+        return {**self.positions.faults(), "web": self._own_fault()}
+
     def fault(self) -> str | None:
-        """Why the console is not ready; None when it is."""
-        now_s = time.monotonic()
-        if not self.is_alive() or now_s - self._polled_s > SILENCE_MAX_S:
-            return "the console does not read the topics any more: restart it"
+        """Why the stream does not move, or is not shown; None while it is."""
+        return self._own_fault() or self.positions.fault()
+
+    def _own_fault(self) -> str | None:
         if self._broker_down:
-            return "no Kafka broker answers"
+            return "no Kafka broker answers: start it, or see why it is out of reach"
         if not self._caught_up.is_set():
-            return "the console still reads what was"
-        return self.pulse.fault(now_s)
+            return "the console still reads what was: wait"
+        return self.standing.fault(time.monotonic())
 
     def run(self) -> None:
         consumer = kafka.consumer(self.config, f"{self.config.prefix}web", **{"fetch.wait.max.ms": 100})
@@ -147,7 +119,8 @@ class Feed(threading.Thread):
         """Handle a batch; whether the end of a partition was among it."""
         ended = False
         messages = consumer.consume(BATCH_MAX, POLL_S)
-        self._polled_s = time.monotonic()
+        if time.monotonic() - self._told_s > TELL_EVERY_S:
+            self._tell(consumer)
         for message in messages:
             error = message.error()
             if error is None:
@@ -158,6 +131,15 @@ class Feed(threading.Thread):
             elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # pyright: ignore[reportPrivateUsage]  # the same
                 self._broker_down = True
         return ended
+
+    def _tell(self, consumer: Consumer) -> None:
+        """Where this reader stands."""
+        now_s = self._told_s = time.monotonic()
+        self.standing.beat(now_s)
+        for place in consumer.position(consumer.assignment()):
+            _, high = consumer.get_watermark_offsets(place, cached=True)
+            if place.offset >= 0 and high >= 0:
+                self.standing.take((str(place.topic), place.partition), place.offset, high, now_s)
 
     def _record(self, message: Message) -> None:
         topic, value = message.topic() or "", message.value()
@@ -194,4 +176,4 @@ class Feed(threading.Thread):
         if message.key() == b"progress":
             delta = decode_delta(value)
             if isinstance(delta, Progress):
-                self.pulse.take(delta, time.monotonic())
+                self.positions.progress(delta, time.monotonic())

@@ -42,12 +42,20 @@ class Rollouts(Collector):
                         harm.add_metric([name, variant, row.sli], row.log_evidence)
                         need.add_metric([name, variant, row.sli], math.log(row.threshold))
             known, refused = len(feed.state.experiments), feed.state.refused
+            newest, counted = feed.state.newest_us, dict(feed.state.counted)
         yield from (weight, verdict, issued, harm, need)
         yield GaugeMetricFamily("davy_experiments", "Experiments that are known.", value=known)
-        yield GaugeMetricFamily(
-            "davy_ingest_unread_records", "Records in the log that ingest has not read.", value=feed.pulse.lag
-        )
         yield GaugeMetricFamily("davy_ready", "1 while the stream moves.", value=int(feed.fault() is None))
+        yield GaugeMetricFamily(
+            "davy_watermark_seconds", "End of the newest closed window, Unix time.", value=newest / 1e6
+        )
+        for name, rows in counted.items():
+            yield CounterMetricFamily(f"davy_windows_{name}_rows", f"Rows in the windows shown: {name}.", value=rows)
+        yield GaugeMetricFamily(
+            "davy_deadletters_records",
+            "Records that could not be used, in their topic.",
+            value=feed.positions.dead_letters,
+        )
         yield CounterMetricFamily("davy_verdicts_refused", "Verdicts of superseded judges.", value=refused)
         yield CounterMetricFamily(
             "davy_web_unreadable", "Records that the console could not read.", value=feed.unreadable

@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 from prometheus_client import REGISTRY
 
+from davy.health import Standings, scraped
 from davy.web.app import make
 from davy.web.events import Events
 from davy.web.feed import Feed
@@ -33,6 +34,7 @@ def serve(config: Config, stop: threading.Event) -> None:
     feed, events = Feed(config, stop), Events(stop)
     feed.listen(events.publish)
     REGISTRY.register(Rollouts(feed))
+    REGISTRY.register(Standings({**feed.positions.standings, "web": feed.standing}, feed.faults))
     server = uvicorn.Server(
         uvicorn.Config(
             make(config, feed, events), log_config=None, access_log=False, timeout_graceful_shutdown=STOP_S,
@@ -42,11 +44,13 @@ def serve(config: Config, stop: threading.Event) -> None:
     feed.start()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
-    log.info("ready", address=f"http://{config.http.host}:{listener.getsockname()[1]}")
-    while not stop.wait(WATCH_S):
-        if not thread.is_alive() or not feed.is_alive():
-            stop.set()
-            raise InfrastructureError("the console's server or its reader ended; its log says why")
+    address = f"{config.http.host}:{listener.getsockname()[1]}"
+    log.info("ready", address=f"http://{address}")
+    with scraped(config, "web", address):
+        while not stop.wait(WATCH_S):
+            if not thread.is_alive() or not feed.is_alive():
+                stop.set()
+                raise InfrastructureError("the console's server or its reader ended; its log says why")
     server.should_exit = True
     thread.join(STOP_S + 2)
     feed.join(STOP_S)

@@ -71,6 +71,10 @@ class State:
         self.annotations: deque[Control] = deque(maxlen=ANNOTATIONS_MAX)
         self.refused = 0
         """Verdicts of superseded judges."""
+        self.newest_us = 0
+        """End of the newest window."""
+        self.counted: dict[str, int] = dict.fromkeys(("counted", "late", "quarantined"), 0)
+        """Rows in all windows that were shown."""
         self._epochs: dict[str, int] = {}
 
     def take(self, record: Record) -> bool:
@@ -122,6 +126,10 @@ class State:
         if held is not None and held.revision >= window.revision:
             return False
         self.windows.put(window.experiment_id, key, window)
+        self.newest_us = max(self.newest_us, window.end)
+        for name, field_name in (("counted", "rows"), ("late", "late"), ("quarantined", "quarantined")):
+            before = 0 if held is None else getattr(held, field_name)
+            self.counted[name] += max(0, getattr(window, field_name) - before)
         return True
 
     def _probe(self, probe: ProbeResult) -> bool:

@@ -13,12 +13,11 @@ from starlette.testclient import TestClient
 from davy.web.answers import ARGO_BYTES_MAX, HOOKS
 from davy.web.app import make
 from davy.web.events import Events
-from davy.web.feed import Feed, Pulse
+from davy.web.feed import Feed
 from schemas.codec import micros
 from schemas.config import load_config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
-from schemas.delta import Progress
 from schemas.verdict import Evidence, Verdict
 from schemas.window import WindowSummary
 from streams import scenario as scenarios
@@ -64,6 +63,8 @@ def test_it_lives_but_is_not_ready_before_the_stream_moves(client: TestClient) -
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["ready"] is False
+    assert "davy run ingest" in answer.json()["roles"]["ingest"]["reason"]
+    assert "sink" not in answer.json()["roles"], "a role that never ran is not missed"
 
 
 def test_experiments_and_their_records_come_in_pages(client: TestClient, feed: Feed) -> None:
@@ -193,21 +194,3 @@ def test_annotations_and_commands_are_taken_into_the_state(client: TestClient, f
     (item,) = client.get("/v1/annotations").json()["items"]
     assert (item["time"], item["body"]["text"]) == ("2026-01-01T00:00:00.000000Z", "deploy")
     assert json.dumps(item, allow_nan=False)
-
-
-def test_the_pulse_says_what_is_wrong() -> None:
-    pulse = Pulse(0.0)
-    assert "nothing was heard" in (pulse.fault(1.0) or "")
-    assert "has said nothing" in (pulse.fault(11.0) or "")
-
-    def progress(upto: int, high: int) -> Progress:
-        return Progress("d", "t", 0, 0, upto, 0, 0, 0, 0, 1, high, None, 1)
-
-    pulse.take(progress(5, 5), 20.0)
-    assert (pulse.fault(21.0), pulse.lag) == (None, 0)
-    for now in range(22, 40):
-        pulse.take(progress(5, 900), float(now))
-    assert "do not move" in (pulse.fault(40.0) or "")
-    assert pulse.lag == 895
-    pulse.take(progress(900, 900), 41.0)
-    assert pulse.fault(41.0) is None
