@@ -1,7 +1,7 @@
 """States as JSON and back, bit for bit: restore-continue equals continue.
 
 A state is a frozen dataclass of this package whose fields are numbers, strings, None, tuples, mappings with
-string keys, numpy arrays and other such states. Arrays travel as base64 of their little-endian bytes; finite
+string keys, numpy arrays, ``array("d")`` and other such states. Arrays travel as base64 of their little-endian bytes; finite
 floats as JSON numbers, which Python writes shortest and exact. A state names its class; only dataclasses
 below `analyzers` are ever made from a snapshot.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import importlib
 import math
+import sys
+from array import array
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -20,7 +22,7 @@ import numpy as np
 
 Json = Any
 T = TypeVar("T")
-_TYPE, _ARRAY, _TUPLE, _MAP = "type", "array", "tuple", "map"
+_TYPE, _ARRAY, _PLAIN, _TUPLE, _MAP = "type", "array", "plain", "tuple", "map"
 _DTYPES = {"<f8", "<i8", "|b1"}
 
 
@@ -58,6 +60,8 @@ def _dump(value: Any) -> Json:
         return value
     if isinstance(value, np.ndarray):
         return _dump_array(cast("np.ndarray[Any, Any]", value))
+    if isinstance(value, array):
+        return {_PLAIN: _dump_plain(cast("array[float]", value))}
     if isinstance(value, tuple):
         return {_TUPLE: [_dump(item) for item in cast("tuple[Any, ...]", value)]}
     if isinstance(value, Mapping):
@@ -79,6 +83,20 @@ def _dump_array(array: np.ndarray[Any, Any]) -> Json:
     return {_ARRAY: kind, "shape": list(array.shape), "data": base64.b64encode(data).decode("ascii")}
 
 
+def _dump_plain(values: array[float]) -> str:
+    if values.typecode != "d":
+        raise Unsnapshotable(f"a state may not hold arrays of {values.typecode}")
+    return base64.b64encode(_little(values).tobytes()).decode("ascii")
+
+
+def _little(values: array[float]) -> array[float]:
+    """The same with little-endian bytes, or back."""
+    swapped = values[:]
+    if sys.byteorder == "big":
+        swapped.byteswap()
+    return swapped
+
+
 def _load(data: Json) -> Any:
     if not isinstance(data, Mapping):
         return data
@@ -91,6 +109,8 @@ def _load(data: Json) -> Any:
             raise Unsnapshotable(f"unknown array type {node[_ARRAY]!r}")
         raw = np.frombuffer(base64.b64decode(node["data"]), node[_ARRAY])
         return raw.reshape(node["shape"]).copy()
+    if _PLAIN in node:
+        return _little(array("d", base64.b64decode(node[_PLAIN])))
     if _TUPLE in node:
         return tuple(_load(item) for item in node[_TUPLE])
     return {key: _load(item) for key, item in node[_MAP].items()}

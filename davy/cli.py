@@ -158,6 +158,29 @@ def replay(
     raise typer.Exit(command.run(spec, events, load(config, data_dir), as_json, decisions))
 
 
+@app.command(epilog=_example("davy detect latency.csv", "davy detect series.csv --column p99_us --json"))
+def detect(
+    series: Annotated[Path, typer.Argument(metavar="SERIES.csv", help="First column a timestamp, first line names.")],
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which has the values (default: value, or the only one).")
+    ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How: adwin, bayesian, e-detector, ensemble, page-hinkley, seasonal, ..."),
+    ] = "ensemble",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Find anomalies and changes in any series; what a row gets depends on the rows up to it only.
+
+    An empty value is a missing one. Rows are taken in the file's order.
+    """
+    from davy.commands.detect import detect as command
+
+    raise typer.Exit(command(series, column, detector, as_json))
+
+
 @app.command(epilog=_example("davy simulate errors --events 100000 --seed 7 --out events.avro"))
 def simulate(
     scenario: Annotated[str, typer.Argument(help="healthy, errors, latency, no-traffic, mismatch or blip.")],

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from analyzers.detectors import extremes, shifts
 from schemas import codec
 from schemas.config import Config, Input
 from streams.aggregate import OpenBlock
@@ -34,5 +35,12 @@ def warm(decoders: Iterable[Decoder] = ()) -> None:
     list(block.changed_groups(1))
 
 
+def warm_detectors() -> None:
+    """The loops of `davy detect`."""
+    extremes.LOOP.warm()
+    shifts.LOOP.warm()
+
+
 if __name__ == "__main__":
     warm()
+    warm_detectors()
