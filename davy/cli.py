@@ -353,6 +353,28 @@ def split(
     print(f"{out}: " + ", ".join(f"{name} {100 * share:.4g} %" for name, share in shares.items()))
 
 
+@app.command(epilog=_example("davy shift checkout.yaml --weight 10%", "davy shift checkout.yaml --undo"))
+def shift(
+    spec: Annotated[Path, typer.Argument(help="A spec file with one experiment.")],
+    weight: Annotated[str | None, typer.Option(help="Share of every candidate: 10% or 0.1.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Back to before the last shift.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """The executor alone: set weights at every target of traffic: in davy.yaml, read back, undone where one fails.
+
+    Exit code: 0, 2, 4 if a target does not do as told.
+    """
+    from davy.commands.run import load
+    from davy.commands.shift import shift as command
+
+    weights, trace = command(spec, weight, undo, load(config, data_dir))
+    print("\n".join(trace.lines))
+    if trace.fault is not None:
+        raise InfrastructureError(f"the traffic is where it was: {trace.fault}")
+    print(", ".join(f"{name} {100 * share:.4g} %" for name, share in weights.items()))
+
+
 @app.command(epilog=_example("davy repair --partition 3 --blocks 12..14"))
 def repair(
     partition: Annotated[int, typer.Option(metavar="P", min=0, help="Of the source topic.")],

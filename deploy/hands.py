@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from deploy import splitter
+from deploy.executor import Executor
+from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
-from deploy.rollout import announce, refuse_verdict, step, take_command, take_verdict
+from deploy.rollout import announce, protects, refuse_verdict, step, take_command, take_verdict
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
+from deploy.splitter import step_weights
+from deploy.traffic import targets
+from deploy.traffic.base import Order
 from deploy.transitions import Kind
 from schemas import __version__
 from schemas.config import Config
@@ -21,13 +26,10 @@ from schemas.control import Command, Control, SpecApplied
 from schemas.decision import Decision
 from schemas.model import ID
 from schemas.signature import HEADER, Keys, Signer, of_headers
-from schemas.spec import ExperimentSpec, load_specs
+from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from streams.clock import Clock
 
-SHIFT_TRIES = 3
-SHIFT_RETRY_S = 0.2
-WEIGHT_TOLERANCE = 1.0 / splitter.SHARES
 STRANGERS_MAX = 1_000
 """Unknown experiments whose verdicts and commands are lines of the ledger; of more, they are only logged."""
 
@@ -49,6 +51,7 @@ class Hands:
         self.clock = Clock.of(config)
         self.keys = Keys.of(config.signing)
         self.signer = Signer.of(config.signing)
+        self.targets = targets(config)
         self.rollouts: dict[str, Rollout] = {}
         self.strangers: dict[str, Chain] = {}
         """The ledger's ends of experiments that have no spec."""
@@ -111,6 +114,12 @@ class Hands:
                 log.info("finishing a planned shift", experiment=rollout.spec.id, weights=dict(rollout.shift.weights))
                 await self._carry_out(rollout, announce(rollout, self.clock.now_us()))
 
+    async def again(self) -> None:
+        """Shifts that protect and did not work are tried again."""
+        for rollout in list(self.rollouts.values()):
+            if rollout.shift is not None:
+                await self._carry_out(rollout, [rollout.shift])
+
     async def _carry_out(self, rollout: Rollout, actions: list[Action]) -> None:
         self.rollouts[rollout.spec.id] = rollout
         for action in actions:
@@ -122,9 +131,7 @@ class Hands:
                 case Tell(control):
                     await self.publish("control", control.experiment_id, control.encode(), {})
                 case Shift():
-                    failure = await self._shift(rollout.spec, action)
-                    kind = Kind.SHIFT_FAILED if failure else Kind.SHIFTED
-                    event = Event(kind, action.intent_id, failure or action.plan.reason)
+                    event = await self._shift(rollout, action)
                     await self._carry_out(*step(rollout, event, self.clock.now_us()))
 
     async def _record(self, decision: Decision) -> None:
@@ -138,22 +145,23 @@ class Hands:
         await self.publish("decisions", decision.experiment_id, value, headers)
         DECISIONS.labels(decision.kind, decision.outcome).inc()
 
-    async def _shift(self, spec: ExperimentSpec, shift: Shift) -> str | None:
-        """Set the weights and read them back; the reason where that did not work."""
-        folder = self.config.traffic / spec.id
-        failure = "nothing was tried"
-        for _ in range(SHIFT_TRIES):
-            try:
-                splitter.write(folder, splitter.render(spec, shift.weights))
-                found = splitter.read_back(folder)
-            except (OSError, ValueError, KeyError) as error:
-                failure = f"the weights could not be set in {folder}: {error}"
-                await asyncio.sleep(SHIFT_RETRY_S)
-                continue
-            off = [
-                name for name, weight in shift.weights.items() if abs(found.get(name, 0.0) - weight) > WEIGHT_TOLERANCE
-            ]
-            if not off:
-                return None
-            failure = f"{folder} was read back with other weights for {', '.join(off)}"
-        return failure
+    async def _shift(self, rollout: Rollout, shift: Shift) -> Event:
+        """Carry the shift out at every target and look whether it holds; what came of it."""
+        spec = rollout.spec
+        before = rollout.weights or step_weights(spec, 0.0)
+        order = Order(
+            shift.intent_id, spec, shift.weights, before, kind=shift.plan.kind, reason=shift.plan.reason, step=shift.step,
+            protects=protects(shift),
+        )  # fmt: skip
+        executor = Executor(self.targets, Journal(journal_path(self.config, spec.id)), self.clock.now_us)
+        trace = await asyncio.to_thread(executor.run, order)
+        if trace.fault is None:
+            return Event(Kind.SHIFTED, shift.intent_id, shift.plan.reason, trace=str(trace))
+        return Event(
+            Kind.SHIFT_FAILED, shift.intent_id, f"the weights could not be set: {trace.fault}", trace=str(trace)
+        )
+
+
+def journal_path(config: Config, experiment: str) -> Path:
+    """Where the executor keeps the journal of an experiment."""
+    return config.data_dir / "executor" / f"{experiment}.jsonl"

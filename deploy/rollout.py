@@ -43,7 +43,7 @@ def step(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Act
         return refused(rollout, event, f"{event.kind} does not apply while {rollout.state}", now_us)
     match event.kind:
         case K.SHIFTED:
-            return _shifted(rollout, after, now_us)
+            return _shifted(rollout, event, after, now_us)
         case K.SHIFT_FAILED:
             return _shift_failed(rollout, event, now_us)
         case K.ADVANCE:
@@ -173,7 +173,7 @@ def announce(rollout: Rollout, now_us: int) -> list[Action]:
     return [Tell(_control(rollout, intent, shift.plan.reason, now_us)), shift]
 
 
-def _shifted(rollout: Rollout, after: State, now_us: int) -> tuple[Rollout, list[Action]]:
+def _shifted(rollout: Rollout, event: Event, after: State, now_us: int) -> tuple[Rollout, list[Action]]:
     shift = rollout.shift
     if shift is None:
         return rollout, []
@@ -181,25 +181,46 @@ def _shifted(rollout: Rollout, after: State, now_us: int) -> tuple[Rollout, list
     plan = shift.plan
     done = replace(
         plan, decision_id=decision_id(rollout.spec.id, plan.decision_id, "DONE"), outcome="DONE", time=now_us,
-        state_before=rollout.state.value, state_after=after.value,
+        state_before=rollout.state.value, state_after=after.value, details={**plan.details, "trace": event.trace},
     )  # fmt: skip
     settled = replace(rollout, state=after, step=shift.step, weights=shift.weights, shift=None)
     settled, record = _written(settled, done)
     return settled, [Tell(_control(rollout, applied, plan.reason, now_us)), record]
 
 
+def protects(shift: Shift) -> bool:
+    """Whether a shift takes traffic from what may do harm: it is done again until it is done, and never undone."""
+    return shift.plan.kind in (K.ROLLBACK, K.FORCE_ROLLBACK, K.ABORT)
+
+
 def _shift_failed(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
-    """Traffic is where it was: hold, until a person looks."""
+    """Traffic is where it was: hold, until a person looks; but a rollback stays planned, and is told once."""
     shift = rollout.shift
     if shift is None:
         return rollout, []
+    if protects(shift):
+        return _stuck(rollout, shift, event, now_us)
     failed = replace(
         shift.plan, decision_id=decision_id(rollout.spec.id, shift.plan.decision_id, "FAILED"), outcome="FAILED",
         time=now_us, state_before=rollout.state.value, state_after=S.PAUSED.value, reason=event.reason,
-        weights=rollout.weights, step=rollout.step,
+        weights=rollout.weights, step=rollout.step, details={**shift.plan.details, "trace": event.trace},
     )  # fmt: skip
     paused, record = _written(replace(rollout, state=S.PAUSED, shift=None), failed)
     return paused, [record]
+
+
+def _stuck(rollout: Rollout, shift: Shift, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
+    cause = f"{shift.intent_id} stuck"
+    if cause in rollout.known:
+        return rollout, []
+    failed = replace(
+        shift.plan, decision_id=decision_id(rollout.spec.id, shift.plan.decision_id, "FAILED"), outcome="FAILED",
+        time=now_us, state_before=rollout.state.value, state_after=rollout.state.value,
+        reason=f"{event.reason}; it is tried again until it is done", weights=rollout.weights, step=rollout.step,
+        details={**shift.plan.details, "trace": event.trace, "cause": cause},
+    )  # fmt: skip
+    rollout, record = _written(rollout, failed)
+    return replace(rollout, known=(*rollout.known, cause)[-KNOWN_MAX:]), [record]
 
 
 def _noted(rollout: Rollout, event: Event, now_us: int, before: State) -> tuple[Rollout, list[Action]]:

@@ -36,6 +36,7 @@ from streams.topics import ensure_topics
 SESSION_TIMEOUT_S = 6.0
 COMMIT_EVERY_S = 1.0
 STOP_POLL_S = 0.1
+AGAIN_EVERY_S = 5.0
 
 log = structlog.get_logger("rollout")
 
@@ -150,7 +151,14 @@ def application(config: Config) -> tuple[Any, Hands]:
         async for event in stream.events():
             await take(hands.verdict, event.message)
 
+    async def again() -> None:
+        """A rollback that a target did not carry out is carried out again."""
+        async with lock:
+            if begun.is_set():
+                await hands.again()
+
     app.task(at_start)
+    app.timer(AGAIN_EVERY_S)(again)
     app.agent(topics["control"], concurrency=1, name="control")(control)
     app.agent(topics["verdicts"], concurrency=1, name="verdicts")(verdicts)
     return app, hands

@@ -30,6 +30,8 @@ class Event:
     verdict: Verdict | None = None
     variant: str | None = None
     spec: ExperimentSpec | None = None
+    trace: str = ""
+    """What a shift did at every target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,10 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
         chain=rollout.chain.after(decision),
         control_offset=max(rollout.control_offset, int(details.get("control_offset", "-1"))),
     )  # fmt: skip
+    if "cause" in details:
+        taken = replace(taken, known=(*taken.known, details["cause"])[-KNOWN_MAX:])
     if decision.outcome == "REFUSED":
-        return replace(taken, known=(*taken.known, details.get("cause", ""))[-KNOWN_MAX:])
+        return taken
     state = State(decision.state_after)
     out = frozenset(filter(None, details.get("out", "").split(",")))
     if decision.outcome == "PLANNED":

@@ -62,7 +62,8 @@ TRANSITIONS: Mapping[tuple[State, Kind], State] = {
     **{(state, K.ABORT): S.ABORTING for state in (S.BAKING, S.PAUSED)},
     **{(state, K.APPLY): S.SHIFTING for state in (S.BAKING, S.PAUSED, S.PROMOTED, S.ROLLED_BACK, S.ABORTED)},
     **{(state, K.SHIFTED): after for state, after in SHIFTS.items()},
-    **{(state, K.SHIFT_FAILED): S.PAUSED for state in SHIFTS},
+    **{(state, K.SHIFT_FAILED): S.PAUSED for state in (S.SHIFTING, S.PROMOTING)},
+    **{(state, K.SHIFT_FAILED): state for state in (S.ROLLING_BACK, S.ABORTING)},
     **{(state, K.NEW_JUDGE): state for state in (S.BAKING, S.PAUSED, *SHIFTS)},
 }
 COMMANDS: Mapping[str, Kind] = {

@@ -37,6 +37,7 @@ DEFAULT_FILE = "davy.yaml"
 TOPICS = ("events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state")
 MEASURES_MAX = 64
 INPUTS_MAX = 64
+TARGETS_MAX = 32
 INTEGER_MEASURES = ("cpu_us", "memory_bytes")
 """Measures that are columns of the event: always judged, in whole units."""
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,128}")
@@ -153,6 +154,14 @@ class Config(Model):
     )
     specs: Folder | None = Field(default=None, examples=["experiments"])
     traffic_dir: Folder | None = Field(default=None, examples=["/etc/davy/traffic"])
+    targets: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        alias="traffic",
+        max_length=TARGETS_MAX,
+        repr=False,
+        examples=["[{type: haproxy, socket: /run/haproxy.sock}]"],
+    )
+    """Who is told of weights beside the files in `traffic_dir`; what an entry may say depends on its type."""
     http: Http = Http()
     health: Health = Health()
     signing: Signing = Signing()

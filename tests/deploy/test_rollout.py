@@ -94,6 +94,7 @@ def test_every_state_meets_every_event(state: State, kind: Kind) -> None:
     """What is in the table happens; everything else is refused, told once, and moves nothing."""
     world = applied()
     plan = next(decision for decision in world.ledger if decision.outcome == "PLANNED")
+    plan = replace(plan, kind={State.ROLLING_BACK: "rollback", State.ABORTING: "abort"}.get(state, plan.kind))
     shift = Shift("i", 0, {"control": 0.9, "canary": 0.1}, plan) if state in SHIFTS else None
     rollout = replace(world.rollout, state=state, shift=shift)
     spec: ExperimentSpec | None = None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from davy.commands import apply
 from davy.snapshot import snapshot
@@ -24,6 +27,7 @@ from streams import kafka
 from streams import scenario as scenarios
 from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
+from tests.support.haproxy import haproxy, weights
 from tests.support.signing import indented, key_pair
 from tests.support.system import until
 
@@ -35,6 +39,12 @@ def start(config: Path) -> subprocess.Popen[bytes]:
     with (config.parent / "rollout.log").open("ab") as log:
         command = [sys.executable, "-m", "davy", "run", "rollout", "--config", str(config)]
         return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Path]:
+    with haproxy(tmp_path / "proxy", SPEC.service, tuple(SPEC.variants)) as path:
+        yield path
 
 
 def send(config: Config, topic: str, value: bytes, key: str = ID, headers: dict[str, bytes] | None = None) -> None:
@@ -58,11 +68,12 @@ def done(config: Config) -> list[Decision]:
 
 
 def test_a_planned_shift_is_finished_after_a_crash_and_nothing_is_done_twice(
-    tmp_path: Path, tansu: EmbeddedBroker
+    tmp_path: Path, tansu: EmbeddedBroker, proxy: Path
 ) -> None:
     path = tmp_path / "davy.yaml"
     path.write_text(
         f"kafka: {{bootstrap.servers: '{tansu.bootstrap}'}}\nembedded: true\ndata_dir: {tmp_path / 'data'}\n"
+        f"traffic: [{{type: haproxy, socket: {proxy}}}]\n"
     )
     config = load_config(path)
     ensure_topics(config)
@@ -92,7 +103,9 @@ def test_a_planned_shift_is_finished_after_a_crash_and_nothing_is_done_twice(
         process.terminate()
         code = process.wait(20)
     assert code == 0, (tmp_path / "rollout.log").read_text()[-2000:]
+    assert weights(proxy, SPEC.service, tuple(SPEC.variants)) == {"control": 256, "canary": 0}
     ledger = snapshot(config).decisions.of(ID)
+    assert all(f"haproxy {proxy}: done" in d.details["trace"] for d in ledger if d.outcome == "DONE")
     assert [(d.kind, d.outcome) for d in ledger] == [
         ("apply", "PLANNED"), ("apply", "DONE"), ("shift", "PLANNED"), ("shift", "DONE"), ("shift", "REFUSED"),
         ("rollback", "PLANNED"), ("rollback", "DONE"),
