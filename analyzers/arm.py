@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.delta import QUARTERS, UNIT_BUCKETS, Cell, Measure
-from schemas.packing import unpack
+from schemas.delta import QUARTERS, UNIT_BUCKETS
 
 Ints = npt.NDArray[np.int64]
 DURATION = "duration_us"
@@ -23,11 +21,6 @@ class SparseCounts:
 
     keys: Ints = field(default_factory=lambda: _NONE)
     counts: Ints = field(default_factory=lambda: _NONE)
-
-    @classmethod
-    def of(cls, packed: bytes) -> Self:
-        """From the bytes of a cell."""
-        return cls(*unpack(packed)) if packed else cls()
 
     def __add__(self, other: SparseCounts) -> SparseCounts:
         return SparseCounts.sum((self, other))
@@ -71,11 +64,6 @@ class MeasureSum:
     histogram: SparseCounts = field(default_factory=SparseCounts)
     joint: SparseCounts = field(default_factory=SparseCounts)
 
-    @classmethod
-    def of(cls, measure: Measure) -> Self:
-        """From a cell's measure."""
-        return cls(measure.rows, measure.total, SparseCounts.of(measure.histogram), SparseCounts.of(measure.joint))
-
     @staticmethod
     def sum(parts: Iterable[MeasureSum]) -> MeasureSum:
         """All parts together."""
@@ -108,16 +96,6 @@ class ArmWindow:
     row_sample: SparseCounts = field(default_factory=SparseCounts)
     measures: Mapping[str, MeasureSum] = field(default_factory=dict[str, MeasureSum])
     _unit_rows: list[Ints] = field(default_factory=list[Ints], init=False, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, cell: Cell) -> Self:
-        """From one cell."""
-        return cls(
-            cell.rows, cell.errors, cell.late, cell.quarantined, cell.with_unit, cell.weight, cell.error_weight,
-            cell.weight_min, cell.weight_max, cell.lag_us, SparseCounts.of(cell.error_buckets),
-            SparseCounts.of(cell.affected), SparseCounts.of(cell.row_sample),
-            {measure.name: MeasureSum.of(measure) for measure in cell.measures},
-        )  # fmt: skip
 
     @staticmethod
     def sum(parts: Iterable[ArmWindow]) -> ArmWindow:

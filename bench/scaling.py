@@ -14,7 +14,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,11 +31,13 @@ from schemas.control import Control, WeightApplied, WeightIntent
 from schemas.delta import Cells, ControlCopy, Progress, decode_delta
 from schemas.spec import load_specs
 from schemas.window import WindowSummary
-from streams import checkpoint, ingest_loop, kafka
+from streams import checkpoint, deltas, ingest_loop, kafka
+from streams.deltas import PackedCells
 from streams.encode import encode
 from streams.experiment import Experiment
 from streams.ingest_loop import IngestLoop
 from streams.judge import Judge, JudgeSettings
+from streams.judge_loop import BATCH_MAX
 from streams.topics import ensure_topics, topic_names
 from tests.support.kafka import VERSION, KafkaBroker
 
@@ -217,9 +219,8 @@ def _judge(path: Path, number: int, experiments: int, begin_us: int) -> Judging:
     judge.round_s = 0.0
     judged = _count_windows()
     begun = time.process_time()
-    for value in feed:
-        delta = decode_delta(value) if isinstance(value, bytes) else value
-        cells += len(delta.cells) if isinstance(delta, Cells) else 0
+    for delta in _read(feed):
+        cells += len(delta.cells) if isinstance(delta, PackedCells) else 0
         for output in judge.step(delta):
             if isinstance(output, WindowSummary):
                 key = (output.experiment_id, output.service, output.version, output.variant, output.start)
@@ -261,6 +262,14 @@ def _begin(judge: Judge, experiments: int, time_us: int) -> None:
         judge.experiments[name] = Experiment(spec.model_copy(update={"id": name, "service": service}))
         for body in (WeightIntent(f"i{i}", 0, weights), WeightApplied(f"i{i}", 0, weights)):
             judge.step(ControlCopy(offset := offset + 1, Control(name, time_us, "bench", "bench", body).encode()))
+
+
+def _read(feed: list[bytes | Progress]) -> Iterator[Any]:
+    """The feed as the judge takes it, read in batches as its loop does."""
+    for begin in range(0, len(feed), BATCH_MAX):
+        batch = feed[begin : begin + BATCH_MAX]
+        found = iter(deltas.read([value for value in batch if isinstance(value, bytes)]))
+        yield from (next(found) if isinstance(value, bytes) else value for value in batch)
 
 
 def _merged(config: Config, number: int) -> list[bytes | Progress]:

@@ -1,7 +1,7 @@
 """The judge's state as bytes, and back: a judge that goes on from them says what it would have said.
 
 One compressed Avro record. Specs travel as their source text, trials as `analyzers.snapshot` dumps them (floats exact),
-cells and windows as the integers they are.
+cells as the bytes that they are.
 """
 
 from __future__ import annotations
@@ -15,44 +15,62 @@ from typing import Any, cast
 import fastavro
 
 from analyzers import snapshot
-from analyzers.arm import ArmWindow, MeasureSum, SparseCounts
 from analyzers.trial import Trial
 from schemas import codec
-from schemas.delta import Cell, Measure, Progress
-from schemas.packing import pack
+from schemas.delta import Progress, cells_head, join_cells
 from schemas.record import plain
 from schemas.spec import load_specs
+from streams import deltas
+from streams.deltas import PackedCell, PackedCells
 from streams.experiment import Experiment
 from streams.fold import Block, Source, SourceKey
 from streams.judge import Judge, JudgeSettings
 from streams.traffic import Shift, Traffic
-from streams.windows import Content
+from streams.windows import Group, Label
 
 State = dict[str, Any]
+_Open = list[tuple[int, bytes, bytes]]
+"""Of the cells of a source's open block: number of the content, key, body."""
+_OPTIONAL_LONG = ["null", "long"]
+_NUMBERS = (
+    "next", "frontier", "wall_time", "high_watermark", "n_partitions", "heard", "max_event_time", "waiting_since",
+)  # fmt: skip
 
 
 @cache
 def _schema() -> Any:
     """The state's own Avro schema; it stays inside Davy, so it has no file."""
-    body = codec.document("Delta")["fields"][0]["type"]
-    cell = next(kind for kind in body if kind["name"] == "Cells")["fields"][-1]["type"]["items"]
-    progress = next(kind for kind in body if kind["name"] == "Progress")
+    progress = next(kind for kind in codec.document("Delta")["fields"][0]["type"] if kind["name"] == "Progress")
     source = [_field(name, "long") for name in ("partition", "next", "frontier", "wall_time", "high_watermark")]
     source += [_field(name, "long") for name in ("n_partitions", "heard")]
-    source += [_field(name, ["null", "long"]) for name in ("max_event_time", "waiting_since")]
-    held = _record("Held", _field("upto", "long"), _field("changed", "boolean"), _field("cell", cell))
+    source += [_field(name, _OPTIONAL_LONG) for name in ("max_event_time", "waiting_since")]
+    cells = _record("CellsAt", _field("upto", _list("long")), _field("cells", "bytes"))
     block = _record(
-        "Block", _field("number", "long"), _field("cells", _list(held)), _field("progress", ["null", progress])
+        "Block", _field("number", "long"), _field("changed", _list("int")), _field("held", cells),
+        _field("progress", ["null", progress]),
+    )  # fmt: skip
+    part = _record("Part", _field("content", _list("int")), _field("held", "CellsAt"))
+    sources = _record(
+        "Source", _field("topic_id", "string"), *source, _field("blocks", _list(block)), _field("open", part)
     )
-    sources = _record("Source", _field("topic_id", "string"), *source, _field("blocks", _list(block)))
-    part = _record("Part", _field("source", ["null", "string"]), _field("partition", "long"), _field("cell", "Cell"))
+    content = _record(
+        "Content", _field("experiment_id", ["null", "string"]), _field("service", "string"),
+        _field("environment", "string"), _field("window", "long"), _field("version", "string"),
+        _field("variant", ["null", "string"]), _field("complete", _list("bytes")),
+    )  # fmt: skip
     numbers = ("control_offset", "wall_us", "last_round_us", "closed_us", "floor_us", "late_rows")
     return codec.parse(
         _record(
             "JudgeState", *(_field(name, "long") for name in numbers), _field("sources", _list(sources)),
-            _field("parts", _list(part)), _field("rest", "string"),
+            _field("contents", _list(content)), _field("rest", "string"),
         )
     )  # fmt: skip
+
+
+@cache
+def form() -> str:
+    """Of what `dump` writes: a state of another form cannot be read."""
+    return codec.schema_fingerprint(_schema()).hex()
 
 
 def _field(name: str, kind: Any) -> State:
@@ -70,11 +88,19 @@ def _list(items: Any) -> State:
 def dump(judge: Judge) -> bytes:
     """Everything the judge knows."""
     windows = judge.windows
+    contents, opened = list[State](), dict[SourceKey, _Open]()
+    for ((experiment_id, service, environment), window, (version, variant)), content in windows.contents():
+        for source, held in content.open.items():
+            opened.setdefault(source, []).extend((len(contents), key, body) for key, body in held.items())
+        contents.append({
+            "experiment_id": experiment_id, "service": service, "environment": environment, "window": window,
+            "version": version, "variant": variant, "complete": content.complete,
+        })  # fmt: skip
     state: State = {
         "control_offset": judge.control_offset, "wall_us": judge.wall_us, "last_round_us": judge.last_round_us,
         "closed_us": judge.closed_us, "floor_us": windows.floor_us, "late_rows": windows.late_rows,
-        "sources": [_dump_source(key, source) for key, source in judge.fold.sources.items()],
-        "parts": [part for place, content in windows.contents() for part in _dump_content(place, content)],
+        "sources": [_dump_source(key, source, opened.get(key, [])) for key, source in judge.fold.sources.items()],
+        "contents": contents,
         "rest": json.dumps({
             "stuck": [[*source, block] for source, block in judge.stuck.items()],
             "changed": [[*group, window] for group, window in windows.changed],
@@ -94,89 +120,80 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
     judge.control_offset, judge.wall_us = state["control_offset"], state["wall_us"]
     judge.last_round_us, judge.closed_us = state["last_round_us"], state["closed_us"]
     judge.windows.floor_us, judge.windows.late_rows = state["floor_us"], state["late_rows"]
-    for item in state["sources"]:
-        judge.fold.sources[item["topic_id"], item["partition"]] = _load_source(item)
-    for part in state["parts"]:
-        source = None if part["source"] is None else (part["source"], part["partition"])
-        judge.windows.restore(Cell.from_avro(part["cell"]), source)
     rest = json.loads(state["rest"])
     judge.stuck = {(topic, partition): block for topic, partition, block in rest["stuck"]}
     judge.windows.changed = {((name, service, where), window): None for name, service, where, window in rest["changed"]}
     for item in rest["experiments"]:
         experiment = _load_experiment(item)
         judge.experiments[experiment.spec.id] = experiment
+    _load_windows(judge, state)
     judge.name_windows()
     return judge
 
 
-def _dump_source(key: SourceKey, source: Source) -> State:
+def _load_windows(judge: Judge, state: State) -> None:
+    places: list[tuple[Group, Label]] = []
+    for item in state["contents"]:
+        place = (
+            (item["experiment_id"], item["service"], item["environment"]),
+            (item["version"], item["variant"]),
+        )
+        places.append(place)
+        judge.windows.restore(place[0], item["window"], place[1]).complete += item["complete"]
+    for item in state["sources"]:
+        key = (item["topic_id"], item["partition"])
+        judge.fold.sources[key] = _load_source(item)
+        indexes: list[int] = item["open"]["content"]
+        for index, cell in zip(indexes, _load_cells(item["open"]["held"]), strict=True):
+            judge.windows.restore_open(key, cell, *places[index])
+
+
+def _dump_source(key: SourceKey, source: Source, opened: _Open) -> State:
     blocks = [
         {
             "number": number,
-            "cells": [
-                {"upto": upto, "changed": cell_key in block.changed, "cell": plain(cell)}
-                for cell_key, (upto, cell) in block.cells.items()
-            ],
+            "changed": [i for i, name in enumerate(block.cells) if name in block.changed],
+            "held": _dump_cells([(cell.upto, cell.key, cell.body) for cell in block.cells.values()]),
             "progress": plain(block.progress) if block.progress else None,
         }
         for number, block in source.blocks.items()
     ]
-    names = (
-        "next",
-        "frontier",
-        "wall_time",
-        "high_watermark",
-        "n_partitions",
-        "heard",
-        "max_event_time",
-        "waiting_since",
-    )
-    scalars = {name: getattr(source, name) for name in names}
-    return {"topic_id": key[0], "partition": key[1], **scalars, "blocks": blocks}
+    content = [index for index, _, _ in opened]
+    return {
+        "topic_id": key[0], "partition": key[1], **{name: getattr(source, name) for name in _NUMBERS}, "blocks": blocks,
+        "open": {"content": content, "held": _dump_cells([(0, name, body) for _, name, body in opened])},
+    }  # fmt: skip
 
 
 def _load_source(item: State) -> Source:
     blocks: dict[int, Block] = {}
     for block in item["blocks"]:
         made = blocks[block["number"]] = Block()
-        for held in block["cells"]:
-            cell = Cell.from_avro(held["cell"])
-            made.cells[cell.key] = (held["upto"], cell)
-            made.rows += cell.seen
-            made.max_upto = max(made.max_upto, held["upto"])
-            if held["changed"]:
-                made.changed[cell.key] = None
+        cells = _load_cells(block["held"])
+        changed: list[int] = block["changed"]
+        made.cells = {cell.key: cell for cell in cells}
+        made.changed = {cells[i].key: cells[i] for i in changed}
+        made.rows = sum(cell.seen for cell in cells)
+        made.max_upto = max((cell.upto for cell in cells), default=0)
         made.progress = Progress(**block["progress"]) if block["progress"] else None
-    scalars = {name: item[name] for name in item if name not in ("topic_id", "partition", "blocks")}
-    return Source(**scalars, blocks=blocks)
+    return Source(**{name: item[name] for name in _NUMBERS}, blocks=blocks)
 
 
-def _dump_content(place: tuple[Any, ...], content: Content) -> list[State]:
-    parts = [{"source": None, "partition": 0, "cell": _cell(place, (), part)} for part in content.complete]
-    return parts + [
-        {"source": source[0], "partition": source[1], "cell": _cell(place, dimensions, part)}
-        for (source, dimensions), part in content.open.items()
-    ]
+def _dump_cells(cells: list[tuple[int, bytes, bytes]]) -> State:
+    """Of each its `upto`; keys and bodies as one record of the delta log."""
+    bodies = b"".join(key + body for _, key, body in cells)
+    record = join_cells(cells_head("", "", 0, 0, 0), len(cells), bodies) if cells else b""
+    return {"upto": [upto for upto, _, _ in cells], "cells": record}
 
 
-def _cell(place: tuple[Any, ...], dimensions: tuple[str | None, ...], arm: ArmWindow) -> State:
-    (experiment_id, service, environment), window, (version, variant) = place
-    return plain(
-        Cell(
-            experiment_id, service, environment, version, variant, dimensions, window, 0, arm.rows, arm.errors, arm.late,
-            arm.quarantined, arm.with_unit, arm.weight, arm.error_weight, arm.weight_min, arm.weight_max, arm.lag_us,
-            _packed(arm.error_buckets), _packed(arm.affected), _packed(arm.row_sample),
-            tuple(_measure(name, measure) for name, measure in arm.measures.items()),
-        )
-    )  # fmt: skip
-
-
-def _measure(name: str, measure: MeasureSum) -> Measure:
-    return Measure(name, measure.rows, measure.total, _packed(measure.histogram), _packed(measure.joint))
-
-
-def _packed(counts: SparseCounts) -> bytes:
-    return pack(counts.keys, counts.counts)
+def _load_cells(item: State) -> list[PackedCell]:
+    if not item["cells"]:
+        return []
+    (found,) = deltas.read([item["cells"]])
+    cells = cast(PackedCells, found).cells
+    for cell, upto in zip(cells, item["upto"], strict=True):
+        cell.upto = upto
+    return cells
 
 
 def _dump_experiment(experiment: Experiment) -> State:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from schemas.delta import Cell, CellKey, Cells, Progress, Truncated
+from schemas.delta import Progress, Truncated
+from streams.deltas import PackedCell, PackedCells, labels_of
 
 SourceKey = tuple[str, int]
 """Topic id and partition."""
@@ -22,10 +23,10 @@ SourceKey = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A verified cell of the open block replaces what its source said of that key before."""
+    """Verified cells of the open block; each replaces what its source said of that key before."""
 
     source: SourceKey
-    cell: Cell
+    cells: list[PackedCell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,10 @@ Outcome = Counted | Folded | Advanced | Conflict | Lost | Foreign
 
 @dataclass(slots=True)
 class Block:
-    """Cells of one block, each at its largest `upto`; `changed` are those since the last cut."""
+    """Cells of one block by key, each at its largest `upto`; `changed` are those since the last cut."""
 
-    cells: dict[CellKey, tuple[int, Cell]] = field(default_factory=dict[CellKey, tuple[int, Cell]])
-    changed: dict[CellKey, None] = field(default_factory=dict[CellKey, None])
+    cells: dict[bytes, PackedCell] = field(default_factory=dict[bytes, PackedCell])
+    changed: dict[bytes, PackedCell] = field(default_factory=dict[bytes, PackedCell])
     rows: int = 0
     max_upto: int = 0
     progress: Progress | None = None
@@ -111,7 +112,7 @@ class Fold:
         self.block_records = block_records
         self.sources: dict[SourceKey, Source] = {}
 
-    def cells(self, delta: Cells) -> Iterator[Outcome]:
+    def cells(self, delta: PackedCells) -> Iterator[Outcome]:
         """Keep the newest version of every cell, then verify."""
         if delta.digest != self.digest:
             yield Foreign(delta.digest)
@@ -121,16 +122,19 @@ class Fold:
         if delta.block < source.next:
             return
         block = source.blocks.setdefault(delta.block, Block())
+        upto, cells = delta.upto, block.cells
         for cell in delta.cells:
-            held = block.cells.get(cell.key)
-            if held is not None and held[0] >= delta.upto:
-                if held[0] == delta.upto and held[1] != cell:
-                    yield Conflict(key, delta.block, f"cell {cell.service} {cell.version} at {delta.upto}")
-                continue
-            block.rows += cell.seen - (held[1].seen if held else 0)
-            block.cells[cell.key] = (delta.upto, cell)
-            block.changed[cell.key] = None
-            block.max_upto = max(block.max_upto, delta.upto)
+            held = cells.get(cell.key)
+            if held is not None:
+                if held.upto >= upto:
+                    if held.upto == upto and held.body != cell.body:
+                        _, service, _, version, *_ = labels_of(cell.labels)
+                        yield Conflict(key, delta.block, f"cell {service} {version} at {upto}")
+                    continue
+                block.rows -= held.seen
+            block.rows += cell.seen
+            cells[cell.key] = block.changed[cell.key] = cell
+            block.max_upto = max(block.max_upto, upto)
         if block.changed:
             yield from self._verify(key, source)
 
@@ -210,9 +214,9 @@ class Fold:
             progress = block.progress
             if block.rows != progress.rows_d or block.max_upto > progress.upto:
                 break
-            for cell_key in block.changed:
-                yield Counted(key, block.cells[cell_key][1])
-            block.changed.clear()
+            if block.changed:
+                yield Counted(key, list(block.changed.values()))
+                block.changed.clear()
             moved = True
             source.frontier = progress.upto
             source.wall_time, source.high_watermark = progress.wall_time, progress.high_watermark

@@ -19,11 +19,12 @@ from schemas import __version__
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
-from schemas.delta import SAMPLE_RATE_ONE, Cells, ControlCopy, Delta, Progress, Truncated
+from schemas.delta import SAMPLE_RATE_ONE, ControlCopy, Progress, Truncated
 from schemas.located import Errors
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams.deltas import PackedCells, Read
 from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
 from streams.layout import Layout
@@ -106,7 +107,7 @@ class Judge:
         self.stuck: dict[SourceKey, int] = {}
         self._foreign: set[str] = set()
 
-    def step(self, delta: Delta) -> list[Output]:
+    def step(self, delta: Read) -> list[Output]:
         """Handle one record of the log; what is to be published, in order."""
         out: list[Output] = []
         touched: set[str] = set()
@@ -123,16 +124,16 @@ class Judge:
             self._round(touched, out)
         return out
 
-    def _outcomes(self, delta: Cells | Progress | Truncated) -> Iterator[Outcome]:
-        if isinstance(delta, Cells):
+    def _outcomes(self, delta: PackedCells | Progress | Truncated) -> Iterator[Outcome]:
+        if isinstance(delta, PackedCells):
             return self.fold.cells(delta)
         return self.fold.progress(delta) if isinstance(delta, Progress) else self.fold.truncated(delta)
 
     def _outcome(self, outcome: Outcome, out: list[Output]) -> set[str]:
         """Carry out what the fold found; the experiments that must be judged at once because of it."""
         match outcome:
-            case Counted(source, cell):
-                self.windows.count(source, cell)
+            case Counted(source, cells):
+                self.windows.count(source, cells)
             case Folded(source):
                 self.windows.fold(source)
             case Conflict(source, block, what):
@@ -244,6 +245,7 @@ class Judge:
             self.windows.drop(kept_from)
             for experiment in self.experiments.values():
                 experiment.forget(kept_from)
+        self.windows.forget_totals()
 
     def _gap_reason(self) -> str | None:
         if not self.stuck:

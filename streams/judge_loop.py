@@ -25,12 +25,13 @@ from prometheus_client import Counter, Gauge
 
 from schemas.codec import Malformed, UnknownSchema, iso
 from schemas.config import Config
-from schemas.delta import ControlCopy, decode_delta, encode_delta
+from schemas.delta import ControlCopy, encode_delta
 from schemas.errors import InfrastructureError
 from schemas.signature import HEADER, Signer
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
-from streams import checkpoint, kafka
+from streams import checkpoint, deltas, kafka
+from streams.deltas import Read
 from streams.judge import CODE_VERSION, Alarm, Judge, JudgeSettings, Output, Repair
 from streams.membership import member
 from streams.standing import HERE
@@ -41,7 +42,7 @@ SAVE_SHARE = 0.1
 """Writing the state down takes at most that share of the time: with very many experiments the state is saved less often."""
 STATE_CHUNK_BYTES = 512 * 1024
 POLL_S = 0.1
-BATCH_MAX = 2000
+BATCH_MAX = 500
 TELL_EVERY_S = 1.0
 WRITE_SETTINGS = {"message.timeout.ms": 0}
 """Messages wait for ever, in order: a control record that is overtaken by a later one would never apply."""
@@ -105,8 +106,12 @@ class JudgeLoop:
 
     def once(self) -> None:
         """Handle what came, and what is due."""
-        for message in self.deltas.consume(BATCH_MAX, POLL_S):
-            self._take(message)
+        messages = self.deltas.consume(BATCH_MAX, POLL_S)
+        found = deltas.read([message.value() if message.error() is None else None for message in messages])
+        for message, delta in zip(messages, found, strict=True):
+            self._take(message, delta)
+        for partition, owned in self.owned.items() if messages else ():
+            WATERMARK.labels(partition).set(owned.judge.closed_us / 1e6)
         self._follow_control()
         self.producer.poll(0)
         self._require_delivered()
@@ -163,7 +168,7 @@ class JudgeLoop:
 
     # -- records -------------------------------------------------------------------------------------------------
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, delta: Read | Malformed | UnknownSchema | None) -> None:
         partition, error = message.partition(), message.error()
         if error is not None:
             kafka.require_alive(error)
@@ -176,20 +181,17 @@ class JudgeLoop:
             else:
                 log.warning("delta log error", partition=partition, error=str(error))
             return
-        offset, value = message.offset(), message.value()
-        if offset is None or value is None or offset < owned.next_offset:
+        offset = message.offset()
+        if offset is None or delta is None or offset < owned.next_offset:
             return
         owned.next_offset = offset + 1
         DELTAS.inc()
-        try:
-            delta = decode_delta(value)
-        except (Malformed, UnknownSchema) as unreadable:
+        if isinstance(delta, (Malformed, UnknownSchema)):
             ALARMS.inc()
-            log.error("unreadable delta", partition=partition, offset=offset, error=str(unreadable))
+            log.error("unreadable delta", partition=partition, offset=offset, error=str(delta))
             return
         for output in owned.judge.step(delta):
             self._publish(partition, output)
-        WATERMARK.labels(partition).set(owned.judge.closed_us / 1e6)
 
     def _publish(self, partition: int, output: Output) -> None:
         match output:
@@ -281,7 +283,7 @@ class JudgeLoop:
         manifest = {
             "generation": owned.generation, "chunks": len(chunks), "digest": hashlib.sha256(data).hexdigest(),
             "epoch": owned.judge.epoch, "next_offset": owned.next_offset, "layout": owned.judge.settings.digest,
-            "code_version": CODE_VERSION,
+            "code_version": CODE_VERSION, "form": checkpoint.form(),
         }  # fmt: skip
         self._enqueue(topic, str(partition).encode(), json.dumps(manifest).encode(), target, [])
 
@@ -293,7 +295,8 @@ class JudgeLoop:
         generation = int(manifest.get("generation", 0))
         judge, offset = Judge(settings, epoch), 0
         data = b"".join(chunks.get(f"{generation % 2}/{i}", b"") for i in range(int(manifest.get("chunks", 0))))
-        usable = manifest.get("layout") == settings.digest and manifest.get("code_version") == CODE_VERSION
+        told = tuple(manifest.get(name) for name in ("layout", "code_version", "form"))
+        usable = told == (settings.digest, CODE_VERSION, checkpoint.form())
         if usable and hashlib.sha256(data).hexdigest() == manifest["digest"]:
             judge, offset = checkpoint.load(data, settings, epoch), int(manifest["next_offset"])
         owned = Owned(judge, offset, generation)
@@ -339,6 +342,11 @@ def cloud_event(verdict: Verdict, prefix: str) -> Headers:
         ("ce_type", "davy.v1.Verdict"), ("ce_time", iso(verdict.issued_at)), ("ce_subject", verdict.experiment_id),
         ("content-type", "application/avro"),
     ]  # fmt: skip
+
+
+def prepare() -> None:
+    """What a process should have done before it is needed."""
+    deltas.warm()
 
 
 def run(config: Config, stop: threading.Event) -> None:

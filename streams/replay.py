@@ -19,10 +19,12 @@ import pyarrow.compute as pc
 
 from schemas.control import Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
-from schemas.delta import Cells, ControlCopy, Progress, cells_head, decode_delta, join_cells
+from schemas.delta import ControlCopy, Progress, cells_head, join_cells
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Verdict
+from streams import deltas
 from streams.aggregate import OpenBlock
+from streams.deltas import PackedCells
 from streams.ingest import CELLS_PER_MESSAGE
 from streams.judge import Judge, JudgeSettings, Output
 from streams.layout import Layout
@@ -163,7 +165,7 @@ class _Log:
             first, last = int(self.recording.times[0]) // length, int(self.recording.times[-1]) // length
             yield from range((first + 1) * length, (last + 2) * length, length)
 
-    def until(self, end_us: int) -> Iterator[Cells | Progress]:
+    def until(self, end_us: int) -> Iterator[PackedCells | Progress]:
         """Deltas of the rows before `end_us` that were not yet given."""
         stop = int(np.searchsorted(self.recording.times, end_us))
         size = self.settings.block_records
@@ -172,7 +174,7 @@ class _Log:
             self.block = OpenBlock.start(self.layout)
         yield from self._read(stop, stop, end_us)
 
-    def _read(self, upto: int, stop: int, end_us: int) -> Iterator[Cells | Progress]:
+    def _read(self, upto: int, stop: int, end_us: int) -> Iterator[PackedCells | Progress]:
         number = self.position // self.settings.block_records
         if upto > self.position:
             self.block.add(self.rows, None, np.arange(self.position, upto))
@@ -181,7 +183,7 @@ class _Log:
         groups = list(self.block.changed_groups(CELLS_PER_MESSAGE))
         if groups:
             cells = sum(group.cells for group in groups), b"".join(group.body for group in groups)
-            yield cast(Cells, decode_delta(join_cells(cells_head(*where), *cells)))
+            yield cast(PackedCells, deltas.read([join_cells(cells_head(*where), *cells)])[0])
         read = upto - number * self.settings.block_records
         rows = sum(self.block.rows_d)
         yield Progress(

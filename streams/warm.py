@@ -1,4 +1,4 @@
-"""Compiles the loops of `streams.kernels` before they are needed: `python -m streams.warm`, and ingest as it starts.
+"""Compiles the loops of `streams.kernels` before they are needed: `python -m streams.warm`; ingest as it starts, for itself.
 
 Once compiled they come from the cache folder in a tenth of a second.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from analyzers.detectors import extremes, shifts
 from schemas import codec
 from schemas.config import Config, Input
+from streams import deltas
 from streams.aggregate import OpenBlock
 from streams.formats import formats
 from streams.formats.base import Decoder
@@ -44,3 +45,4 @@ def warm_detectors() -> None:
 if __name__ == "__main__":
     warm()
     warm_detectors()
+    deltas.warm()

@@ -12,11 +12,13 @@ under `__other__`: of the experiment's own variant, where it has one, so that th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from analyzers.arm import EMPTY, ArmWindow
-from schemas.delta import OTHER, Cell, CellKey
+from analyzers.arm import ArmWindow
+from schemas.delta import OTHER
+from streams import deltas
+from streams.deltas import PackedCell, labels_of
 from streams.fold import SourceKey
 
 Group = tuple[str | None, str, str]
@@ -27,8 +29,7 @@ FOLDED_PARTS_MAX = 16
 """Cells of complete blocks that wait to be added up."""
 UNNAMED_MAX = 20_000
 """Contents of labels that no spec names; some 2 KB each."""
-MERGED_FROM = 5
-"""The open parts of `__other__` are kept by all labels of a cell, `__other__` first: more than dimensions ever are."""
+_TALLIED = ("rows", "late", "quarantined")
 _NOWHERE: Group = (None, OTHER, OTHER)
 
 
@@ -44,25 +45,42 @@ class Names:
         return label[0] in self.versions and (label[1] is None or label[1] in self.variants)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Content:
-    """One label in one window."""
+    """One label in one window, as bodies of cells; the open ones by source and key."""
 
-    complete: list[ArmWindow] = field(default_factory=list[ArmWindow])
-    open: dict[tuple[SourceKey, tuple[str | None, ...]], ArmWindow] = field(
-        default_factory=dict[tuple[SourceKey, tuple[str | None, ...]], ArmWindow]
-    )
+    complete: list[bytes] = field(default_factory=list[bytes])
+    open: dict[SourceKey, dict[bytes, bytes]] = field(default_factory=dict[SourceKey, dict[bytes, bytes]])
+    known: ArmWindow | None = None
+    """The total, while it is right."""
 
     def total(self) -> ArmWindow:
         """Everything counted so far."""
-        return ArmWindow.sum([*self.complete, *self.open.values()])
+        if self.known is None:
+            self.known = deltas.total(
+                [*self.complete, *(body for held in self.open.values() for body in held.values())]
+            )
+        return self.known
 
     def fold(self, source: SourceKey) -> None:
         """The source's open block is complete."""
-        for key in [key for key in self.open if key[0] == source]:
-            self.complete.append(self.open.pop(key))
+        self.complete += self.open.pop(source, {}).values()
         if len(self.complete) > FOLDED_PARTS_MAX:
-            self.complete = [ArmWindow.sum(self.complete)]
+            self.complete = deltas.merged(self.complete)
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """Where a cell of an open block is counted, and what of it was counted last: rows, late, quarantined."""
+
+    content: Content
+    group: Group
+    window: int
+    own: bool
+    """Not under `__other__` of others."""
+    other: bool
+    """Under `__other__`, of others or from the beginning."""
+    counted: tuple[int, int, int] = (0, 0, 0)
 
 
 class Windows:
@@ -79,11 +97,11 @@ class Windows:
         """Rows since this process began: `rows`, `late`, `quarantined`, and of all these `other` under `__other__`."""
         self.changed: dict[tuple[Group, int], None] = {}
         self._groups: dict[Group, dict[int, dict[Label, Content]]] = {}
-        self._open: dict[SourceKey, dict[int, Content]] = {}
+        self._places: dict[SourceKey, dict[bytes, Place]] = {}
+        """Of the cells of open blocks; one that has no content of its own has none until its block is full."""
         self._names: Mapping[Group, Names] = {}
         self._unnamed = 0
-        self._merged: dict[SourceKey, dict[CellKey, tuple[Group, Label]]] = {}
-        """Where cells of the open block are counted that have no content of their own; they stay there until it is full."""
+        self._known: list[Content] = []
 
     def start(self, time_us: int) -> int:
         """Start of the window that holds a time."""
@@ -94,21 +112,19 @@ class Windows:
         self._names = names
         self._unnamed = sum(not self._named(group, label) for (group, _, label), _ in self.contents())
 
-    def count(self, source: SourceKey, cell: Cell) -> None:
-        """A verified cell of the source's open block."""
-        if cell.window + self.length_us <= self.floor_us:
-            self.late_rows += cell.rows
-            return
-        group, label = self._merged.get(source, {}).get(cell.key) or self._place(cell)
-        content = self._content(group, cell.window, label)
-        own = (group, label) == _of(cell)
-        part = ArmWindow.of(cell) if own else _rows_only(cell)
-        key = cell.dimensions if own else (OTHER, *cell.key[:5], *cell.dimensions)
-        self._tally(content.open.get((source, key), EMPTY), part, cell.version == OTHER or not own)
-        self._hold(content, source, key, part)
-        if not own:
-            self._merged.setdefault(source, {})[cell.key] = (group, label)
-        self.changed[group, cell.window] = None
+    def count(self, source: SourceKey, cells: Iterable[PackedCell]) -> None:
+        """Verified cells of the source's open block."""
+        places = self._places.setdefault(source, {})
+        for cell in cells:
+            if cell.window + self.length_us <= self.floor_us:
+                self.late_rows += cell.rows
+                continue
+            place = places.get(cell.key)
+            if place is None:
+                place = places[cell.key] = self._place(cell, *self._where(cell))
+            self._tally(place, cell)
+            self._put(place, source, cell)
+            self.changed[place.group, place.window] = None
 
     def contents(self) -> Iterator[tuple[tuple[Group, int, Label], Content]]:
         """Everything kept, for a checkpoint."""
@@ -117,29 +133,32 @@ class Windows:
                 for label, content in labels.items():
                     yield (group, window, label), content
 
-    def restore(self, cell: Cell, source: SourceKey | None) -> None:
-        """One part of what `contents` gave: of the source's open block, or of complete ones."""
-        group, label = _of(cell)
-        content = self._content(group, cell.window, label)
-        if source is None:
-            content.complete.append(ArmWindow.of(cell))
-            return
-        self._hold(content, source, cell.dimensions, ArmWindow.of(cell))
-        if len(cell.dimensions) > MERGED_FROM:
-            experiment_id, service, environment, version, variant, *dimensions = cell.dimensions[1:]
-            key = (experiment_id, str(service), str(environment), str(version), variant, tuple(dimensions), cell.window)
-            self._merged.setdefault(source, {})[key] = (group, label)
+    def restore(self, group: Group, window: int, label: Label) -> Content:
+        """Content that `contents` gave, empty still."""
+        return self._content(group, window, label)
 
-    def _place(self, cell: Cell) -> tuple[Group, Label]:
+    def restore_open(self, source: SourceKey, cell: PackedCell, group: Group, label: Label) -> None:
+        """A cell of the source's open block, as it was counted in that content."""
+        place = self._place(cell, group, label)
+        place.counted = (cell.rows, cell.late, cell.quarantined)
+        self._places.setdefault(source, {})[cell.key] = place
+        self._put(place, source, cell)
+
+    def _place(self, cell: PackedCell, group: Group, label: Label) -> Place:
+        own = (group, label) == _of(cell.labels)
+        content = self._content(group, cell.window, label)
+        return Place(content, group, cell.window, own, not own or label[0] == OTHER)
+
+    def _where(self, cell: PackedCell) -> tuple[Group, Label]:
         """Where a cell is counted: as what it is, unless nobody names it and there are too many of these."""
-        group, label = _of(cell)
+        group, label = _of(cell.labels)
         known = label in self._groups.get(group, {}).get(cell.window, {})
         if known or self._unnamed < self.unnamed_max or self._named(group, label):
             return group, label
         names = self._names.get(group)
         if names is None:
             return _NOWHERE, (OTHER, None)
-        return group, (OTHER, cell.variant if cell.variant in names.variants else None)
+        return group, (OTHER, label[1] if label[1] in names.variants else None)
 
     def _named(self, group: Group, label: Label) -> bool:
         names = self._names.get(group)
@@ -153,26 +172,35 @@ class Windows:
             self._unnamed += not self._named(group, label)
         return content
 
-    def _hold(self, content: Content, source: SourceKey, key: tuple[str | None, ...], part: ArmWindow) -> None:
-        content.open[source, key] = part
-        self._open.setdefault(source, {})[id(content)] = content
+    def _put(self, place: Place, source: SourceKey, cell: PackedCell) -> None:
+        content = place.content
+        content.known = None
+        content.open.setdefault(source, {})[cell.key] = cell.body if place.own else cell.counts_only
 
-    def _tally(self, old: ArmWindow, new: ArmWindow, other: bool) -> None:
-        for name in ("rows", "late", "quarantined"):
-            more = getattr(new, name) - getattr(old, name)
-            self.counted[name] += more
-            self.counted["other"] += more if other else 0
+    def _tally(self, place: Place, cell: PackedCell) -> None:
+        new = (cell.rows, cell.late, cell.quarantined)
+        for name, before, now in zip(_TALLIED, place.counted, new, strict=True):
+            if now != before:
+                self.counted[name] += now - before
+                self.counted["other"] += now - before if place.other else 0
+        place.counted = new
 
     def fold(self, source: SourceKey) -> None:
         """The source's open block is complete."""
-        self._merged.pop(source, None)
-        for content in self._open.pop(source, {}).values():
-            content.fold(source)
+        for place in self._places.pop(source, {}).values():
+            place.content.fold(source)
 
     def labels(self, group: Group, window: int) -> dict[Label, ArmWindow]:
-        """Totals of every label seen in one window."""
+        """Totals of every label seen in one window; kept until `forget_totals`."""
         found = self._groups.get(group, {}).get(window, {})
+        self._known += [content for content in found.values() if content.known is None]
         return {label: content.total() for label, content in found.items()}
+
+    def forget_totals(self) -> None:
+        """What was added up can be added up again, and takes more memory than what it was added up from."""
+        for content in self._known:
+            content.known = None
+        self._known.clear()
 
     def first(self, group: Group) -> int | None:
         """Start of the earliest window kept."""
@@ -195,19 +223,13 @@ class Windows:
             for window in [window for window in windows if window + self.length_us <= until_us]:
                 for label, content in windows.pop(window).items():
                     self._unnamed -= not self._named(group, label)
-                    for held in self._open.values():
-                        held.pop(id(content), None)
+                    for source, held in content.open.items():
+                        for key in held:
+                            del self._places[source][key]
             if not windows:
                 del self._groups[group]
 
 
-def _of(cell: Cell) -> tuple[Group, Label]:
-    return (cell.experiment_id, cell.service, cell.environment), (cell.version, cell.variant)
-
-
-def _rows_only(cell: Cell) -> ArmWindow:
-    """A cell without what only evidence needs."""
-    return ArmWindow(
-        cell.rows, cell.errors, cell.late, cell.quarantined, cell.with_unit, cell.weight, cell.error_weight,
-        cell.weight_min, cell.weight_max, cell.lag_us,
-    )  # fmt: skip
+def _of(labels: bytes) -> tuple[Group, Label]:
+    experiment_id, service, environment, version, variant, _ = labels_of(labels)
+    return (experiment_id, service, environment), (version, variant)

@@ -36,40 +36,42 @@ PEER = Davy()
 
 def _parts(task: Task) -> Iterator[tuple[tuple[Key, int], Window]]:
     """Verified cells of all blocks, as the judge would see them: each delta partition folded by itself."""
+    from analyzers.arm import DURATION
     from bench.peers.configured import configured
     from bench.peers.topic import written
-    from schemas.delta import Cell, CellKey, Cells, Progress, decode_delta
-    from schemas.packing import unpack
+    from schemas.delta import Progress
+    from streams import deltas
+    from streams.deltas import PackedCell, PackedCells
     from streams.fold import Counted, Fold, Folded, SourceKey
     from streams.layout import Layout
 
     config = configured(task)
     layout = Layout.of(config)
-    unfolded: dict[SourceKey, dict[CellKey, Cell]] = {}
+    unfolded: dict[SourceKey, dict[bytes, PackedCell]] = {}
 
-    def part(cell: Cell) -> tuple[tuple[Key, int], Window]:
-        key = (cell.experiment_id, cell.service, cell.environment, cell.version, cell.variant, *cell.dimensions)
-        duration = next(measure for measure in cell.measures if measure.name == "duration_us")
-        bins, counts = unpack(duration.histogram)
-        found = dict(zip(bins.tolist(), counts.tolist(), strict=True))
-        return (key, cell.window), Window(cell.rows, cell.errors, duration.total, found)
+    def part(cell: PackedCell) -> tuple[tuple[Key, int], Window]:
+        *labels, dimensions = deltas.labels_of(cell.labels)
+        arm = deltas.total([cell.body])
+        duration = arm.measure(DURATION)
+        found = dict(zip(duration.histogram.keys.tolist(), duration.histogram.counts.tolist(), strict=True))
+        return ((*labels, *dimensions), cell.window), Window(arm.rows, arm.errors, duration.total, found)
 
     for partition in range(layout.delta_partitions):
         fold = Fold(layout.digest, layout.block_records)
         for _, value in written(config, config.topic("deltas"), partition):
-            delta = decode_delta(value or b"")
-            outcomes = fold.cells(delta) if isinstance(delta, Cells) else ()
+            (delta,) = deltas.read([value])
+            outcomes = fold.cells(delta) if isinstance(delta, PackedCells) else ()
             outcomes = fold.progress(delta) if isinstance(delta, Progress) else outcomes
             for outcome in outcomes:
                 match outcome:
-                    case Counted(source, cell):
-                        unfolded.setdefault(source, {})[cell.key] = cell
+                    case Counted(source, cells):
+                        unfolded.setdefault(source, {}).update((cell.key, cell) for cell in cells)
                     case Folded(source):
                         yield from map(part, unfolded.pop(source, {}).values())
                     case _:
                         continue
-        for cells in unfolded.values():
-            yield from map(part, cells.values())
+        for left in unfolded.values():
+            yield from map(part, left.values())
         unfolded.clear()
 
 

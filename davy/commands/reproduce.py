@@ -14,10 +14,10 @@ from typing import Any
 from davy.snapshot import snapshot
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
-from schemas.delta import Delta, decode_delta
 from schemas.errors import UserError
 from schemas.verdict import Verdict
-from streams import kafka
+from streams import deltas, kafka
+from streams.deltas import Read
 from streams.judge import CODE_VERSION, Judge, JudgeSettings
 from streams.route import delta_partition
 from streams.topics import topic_names
@@ -74,14 +74,13 @@ def _again(issued: Verdict, config: Config) -> tuple[Verdict | None, int]:
     return None, read
 
 
-def _log(config: Config, partition: int) -> Iterator[Delta]:
+def _log(config: Config, partition: int) -> Iterator[Read]:
     """One delta partition from its beginning to its present end."""
     told = time.monotonic()
     for read, message in enumerate(kafka.to_end(config, config.topic("deltas"), "reproduce", partition)):
-        try:
-            yield decode_delta(message.value() or b"")
-        except (Malformed, UnknownSchema):
-            continue  # the judge passed over it, too
+        for delta in deltas.read([message.value()]):
+            if delta is not None and not isinstance(delta, (Malformed, UnknownSchema)):  # the judge passed over it, too
+                yield delta
         if time.monotonic() - told > TELL_S:
             told = time.monotonic()
             print(f"davy: {read + 1:,} records judged again", file=sys.stderr)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from schemas.delta import Cell, Cells, cells_head, decode_delta, encode_delta, join_cells
+from streams import deltas
 from streams.aggregate import OpenBlock
+from streams.deltas import PackedCell, PackedCells
 
 WHERE = ("digest", "topic", 0, 0, 0)
 
@@ -21,3 +25,18 @@ def cells_of(block: OpenBlock, changed: bool = False, partition: int | None = No
         assert {cell.experiment_id or f"{cell.service}/{cell.environment}" for cell in delta.cells} == {group.key}
         cells += delta.cells
     return cells
+
+
+def packed_cells(delta: Cells) -> PackedCells:
+    """As the judge reads it."""
+    return cast(PackedCells, deltas.read([encode_delta(delta)])[0])
+
+
+def packed_cell(cell: Cell) -> PackedCell:
+    """One cell as the judge reads it."""
+    return packed_cells(Cells(*WHERE, (cell,))).cells[0]
+
+
+def rows_of(cell: PackedCell) -> int:
+    """What its bytes say."""
+    return deltas.total([cell.body]).rows

@@ -21,6 +21,7 @@ from streams.fold import Conflict, Fold
 from streams.ingest import Ingest, Output, Reread, Run, Send
 from streams.layout import Layout
 from streams.rows import Rows
+from tests.streams.cells import packed_cells
 from tests.streams.chaos import DAVY, Chaos
 from tests.streams.chaos_recount import Audit, audit, fates
 from tests.streams.test_fold import cell
@@ -86,8 +87,8 @@ def test_without_a_table_nothing_is_told() -> None:
 def test_an_impure_last_word_about_a_block_holds_the_frontier() -> None:
     """Why the prototype once did not catch up: nothing newer than a block's end can ever replace what was told at it."""
     fold = Fold("d", BLOCK)
-    list(fold.cells(Cells("d", "t", 0, 0, BLOCK, (cell("a", 0, 2),))))
-    found = list(fold.cells(Cells("d", "t", 0, 0, BLOCK, (cell("a", 0, 5),))))
+    list(fold.cells(packed_cells(Cells("d", "t", 0, 0, BLOCK, (cell("a", 0, 2),)))))
+    found = list(fold.cells(packed_cells(Cells("d", "t", 0, 0, BLOCK, (cell("a", 0, 5),)))))
     found += list(fold.progress(Progress("d", "t", 0, 0, BLOCK, 5, 5, 0, 0, 1, BLOCK, None, 0)))
     assert [type(outcome) for outcome in found] == [Conflict]
     assert fold.sources["t", 0].frontier == 0

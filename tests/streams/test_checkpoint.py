@@ -7,10 +7,11 @@ import pytest
 
 from schemas.config import load_config
 from schemas.control import Command, Control
-from schemas.delta import ControlCopy, Delta
+from schemas.delta import ControlCopy
 from schemas.record import Record
 from streams import checkpoint
 from streams import scenario as scenarios
+from streams.deltas import Read
 from streams.judge import Judge, JudgeSettings, Output
 from streams.layout import Layout
 from streams.replay import Recording, _controls, _Log  # pyright: ignore[reportPrivateUsage]
@@ -20,7 +21,7 @@ BEGIN_US = 1_790_000_000_000_000
 LENGTH_US = 60_000_000
 
 
-def log_of(name: str) -> tuple[list[Delta], JudgeSettings]:
+def log_of(name: str) -> tuple[list[Read], JudgeSettings]:
     """A minute of a scenario as the judge's log: specs, shifts, cells, progress, a person's pause and resume."""
     config = load_config(None)
     settings = JudgeSettings.of(config, 0, 1, {"recorded": "recorded"})
@@ -30,7 +31,7 @@ def log_of(name: str) -> tuple[list[Delta], JudgeSettings]:
     recording = Recording.of(pa.Table.from_batches([batch]))
     log = _Log(recording, Layout.of(config), settings)
     controls = _controls([scenario.spec], recording, settings.window_us, ())
-    deltas: list[Delta] = [ControlCopy(i, control.encode()) for i, control in enumerate(controls[:2])]
+    deltas: list[Read] = [ControlCopy(i, control.encode()) for i, control in enumerate(controls[:2])]
     for number, end in enumerate(log.window_ends()):
         if number in (4, 6):
             word = Command(f"c{number}", "pause" if number == 4 else "resume")

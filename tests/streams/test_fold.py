@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from schemas.delta import Cell, CellKey, Cells, Progress, Truncated
+from schemas.delta import Cell, Cells, Progress, Truncated
+from streams.deltas import PackedCell, PackedCells, labels_of
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost
+from tests.streams.cells import packed_cells, rows_of
 
 B = 8
 WINDOW = 5_000_000
@@ -28,11 +30,11 @@ def recount(log: Log, partition: int, start: int, upto: int) -> Counter[tuple[st
     return Counter(log[offset] for offset in range(start, upto) if offset in log)
 
 
-def emission(log: Log, partition: int, block: int, upto: int, wall: int) -> tuple[list[Cells], Progress]:
+def emission(log: Log, partition: int, block: int, upto: int, wall: int) -> tuple[list[PackedCells], Progress]:
     """Everything that an ingest which starts anew says of one range; each cell in a message of its own."""
     counts = recount(log, partition, block * B, upto)
     cells = [
-        Cells("d", "topic", partition, block, upto, (cell(version, window, n),))
+        packed_cells(Cells("d", "topic", partition, block, upto, (cell(version, window, n),)))
         for (version, window), n in counts.items()
     ]
     rows = sum(counts.values())
@@ -48,17 +50,17 @@ class Recounted:
     def __init__(self, logs: dict[int, Log]) -> None:
         self.logs = logs
         self.folded: Counter[tuple[int, str, int]] = Counter()
-        self.open: dict[int, dict[CellKey, Cell]] = {}
+        self.open: dict[int, dict[bytes, PackedCell]] = {}
         self.cuts = 0
 
     def take(self, fold: Fold, outcomes: object) -> None:
         for outcome in outcomes:  # pyright: ignore  # an iterator of outcomes
             match outcome:
-                case Counted((_, p), found):
-                    self.open.setdefault(p, {})[found.key] = found
+                case Counted((_, p), cells):
+                    self.open.setdefault(p, {}).update((found.key, found) for found in cells)
                 case Folded((_, p)):
                     for found in self.open.pop(p, {}).values():
-                        self.folded[p, found.version, found.window] += found.rows
+                        self.folded[p, labels_of(found.labels)[3], found.window] += rows_of(found)
                 case Advanced((_, p)):
                     self.check(p, fold.sources["topic", p].frontier)
                 case _:
@@ -68,7 +70,7 @@ class Recounted:
         self.cuts += 1
         held = Counter({key[1:]: n for key, n in self.folded.items() if key[0] == p})
         for found in self.open.get(p, {}).values():
-            held[found.version, found.window] += found.rows
+            held[labels_of(found.labels)[3], found.window] += rows_of(found)
         assert held == recount(self.logs[p], p, 0, frontier)
 
 
@@ -85,7 +87,7 @@ def run(seed: int, make: Callable[[], Fold] = lambda: Fold("d", B)) -> int:
             if rng.random() < 0.8 and offset // B not in empty
         }
     fold, recounted = make(), Recounted(logs)
-    said: list[Cells | Progress] = []
+    said: list[PackedCells | Progress] = []
     for wall in range(30):
         p = rng.randrange(2)
         last = max(logs[p], default=0) + 1
@@ -104,7 +106,7 @@ def run(seed: int, make: Callable[[], Fold] = lambda: Fold("d", B)) -> int:
         cells, progress = emission(log, p, 0, 1, 0)
         said[:0] = [*cells, progress]
     for message in said:
-        recounted.take(fold, fold.cells(message) if isinstance(message, Cells) else fold.progress(message))
+        recounted.take(fold, fold.cells(message) if isinstance(message, PackedCells) else fold.progress(message))
     for p, log in logs.items():
         assert fold.sources["topic", p].frontier >= max(log, default=-1) + 1
     return recounted.cuts
@@ -125,7 +127,7 @@ class AddsUp(Fold):
 class NoVersionCheck(Fold):
     """Mutant: rows are checked, versions are not."""
 
-    def cells(self, delta: Cells):
+    def cells(self, delta: PackedCells):
         yield from super().cells(delta)
         for block in self._source(("topic", delta.partition), delta.block).blocks.values():
             block.max_upto = 0
@@ -134,10 +136,10 @@ class NoVersionCheck(Fold):
 class LastArrivalWins(Fold):
     """Mutant: an older version replaces a newer one."""
 
-    def cells(self, delta: Cells):
+    def cells(self, delta: PackedCells):
         for block in self._source(("topic", delta.partition), delta.block).blocks.values():
-            for key, (_, held) in block.cells.items():
-                block.cells[key] = (-1, held)
+            for held in block.cells.values():
+                held.upto = -1
         yield from super().cells(delta)
 
 
@@ -155,8 +157,8 @@ def test_mutants_are_caught(mutant: type[Fold]) -> None:
 
 def test_two_contents_of_one_identity_are_a_conflict() -> None:
     fold = Fold("d", B)
-    assert list(fold.cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 2),)))) == []
-    found = list(fold.cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 3),))))
+    assert list(fold.cells(packed_cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 2),))))) == []
+    found = list(fold.cells(packed_cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 3),)))))
     assert [type(outcome) for outcome in found] == [Conflict]
     list(fold.progress(Progress("d", "topic", 0, 0, 3, 2, 2, 0, 0, 1, 9, None, 0)))
     found = list(fold.progress(Progress("d", "topic", 0, 0, 3, 3, 3, 0, 0, 1, 9, None, 0)))
@@ -164,7 +166,7 @@ def test_two_contents_of_one_identity_are_a_conflict() -> None:
 
 
 def test_another_layout_is_foreign() -> None:
-    assert list(Fold("d", B).cells(Cells("x", "topic", 0, 0, 3, ()))) == [Foreign("x")]
+    assert list(Fold("d", B).cells(packed_cells(Cells("x", "topic", 0, 0, 3, ())))) == [Foreign("x")]
 
 
 def test_a_gap_is_seen_once_progress_goes_on_without_the_rows() -> None:
@@ -173,13 +175,13 @@ def test_a_gap_is_seen_once_progress_goes_on_without_the_rows() -> None:
     assert fold.stuck(5_000) == {}
     list(fold.progress(Progress("d", "topic", 0, 0, 3, 3, 3, 0, 0, 1, 9, None, 7_000)))
     assert fold.stuck(5_000) == {("topic", 0): 0}
-    list(fold.cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 3),))))
+    list(fold.cells(packed_cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 3),)))))
     assert fold.stuck(5_000) == {}
 
 
 def test_truncation_ends_the_block_at_its_last_cut() -> None:
     fold = Fold("d", B)
-    list(fold.cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 3),))))
+    list(fold.cells(packed_cells(Cells("d", "topic", 0, 0, 3, (cell("a", 0, 3),)))))
     list(fold.progress(Progress("d", "topic", 0, 0, 3, 3, 3, 0, 0, 1, 9, None, 0)))
     found = list(fold.truncated(Truncated("d", "topic", 0, 3, 2 * B)))
     assert found == [Folded(("topic", 0)), Lost(("topic", 0), 3, 2 * B)]
@@ -190,7 +192,7 @@ def test_the_watermark_waits_for_every_partition() -> None:
     fold = Fold("d", B)
     list(fold.progress(Progress("d", "topic", 0, 0, 0, 0, 0, 0, 0, 2, 0, None, 50)))
     assert fold.watermark(10) is None
-    list(fold.cells(Cells("d", "topic", 1, 0, 1, (cell("a", 0, 1),))))
+    list(fold.cells(packed_cells(Cells("d", "topic", 1, 0, 1, (cell("a", 0, 1),)))))
     list(fold.progress(Progress("d", "topic", 1, 0, 1, 1, 1, 0, 0, 2, 9, 30, 60)))
     assert fold.watermark(10) == 20  # the second partition is behind: its event time counts
     list(fold.progress(Progress("d", "topic", 1, 0, 1, 1, 1, 0, 0, 2, 1, 30, 90)))

@@ -12,14 +12,15 @@ import pytest
 
 from schemas import codec
 from schemas.config import Config, Input
-from schemas.delta import Cells, Delta, Progress
+from schemas.delta import Cells, Progress
 from streams.aggregate import OpenBlock
 from streams.columns import EVENT_SCHEMA
+from streams.deltas import Read
 from streams.formats.avro import FORMAT
 from streams.judge import Judge, JudgeSettings
 from streams.layout import Layout
 from streams.rows import Rows
-from tests.streams.cells import cells_of
+from tests.streams.cells import cells_of, packed_cells
 
 T0 = 1_790_000_000_000_000
 LAYOUT = Layout.of(Config.model_validate({"measures": ["cart"]}))
@@ -106,14 +107,14 @@ def test_a_text_that_is_not_utf8_hurts_its_own_row_alone(name: str, junk: bytes)
 
 def test_an_event_from_the_future_never_moves_the_watermark() -> None:
     """Neither the block's largest event time nor what the judge closes; the row is told as quarantined where it arrived."""
-    deltas: dict[bool, list[Delta]] = {}
+    deltas: dict[bool, list[Read]] = {}
     for poisoned in (False, True):
         block, times = OpenBlock.start(LAYOUT), np.full(3, T0)
         ahead = {"timestamp": T0 + 3_600_000_000} if poisoned else {"timestamp": T0 - 3_600_000_000}
         block.add(rows({}, ahead, {}), times)
         where = (LAYOUT.digest, "id", 0, 0, 3)
         progress = Progress(*where, sum(block.rows_d), 3, 0, 0, 1, 99, block.max_event_time, T0 + 7_000_000)
-        deltas[poisoned] = [Cells(*where, tuple(cells_of(block))), progress]
+        deltas[poisoned] = [packed_cells(Cells(*where, tuple(cells_of(block)))), progress]
     closed: list[int] = []
     for poisoned, log in deltas.items():
         judge = Judge(JudgeSettings.of(Config(), 0, 1, {"id": "davy.events"}))

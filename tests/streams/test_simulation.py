@@ -13,8 +13,9 @@ from unittest.mock import patch
 import pytest
 from confluent_kafka import TopicPartition
 
-from schemas.delta import Cells
+from schemas.codec import long
 from streams import aggregate, fold, ingest
+from streams.deltas import PackedCell, PackedCells
 from streams.fold import Block, Fold
 from streams.ingest import Ingest
 from streams.ingest_loop import Commit, IngestLoop
@@ -102,16 +103,16 @@ def no_rewind_after_a_delivery_error() -> Any:
 def adding_instead_of_replacing() -> Any:
     """A newer version of a cell is added to the one before."""
 
-    def cells(self: Fold, delta: Cells) -> Any:
+    def cells(self: Fold, delta: PackedCells) -> Any:
         source = self._source((delta.topic_id, delta.partition), delta.block)  # pyright: ignore[reportPrivateUsage]
-        block = source.blocks.get(delta.block, Block())
-        summed = tuple(
-            replace(cell, seen=cell.seen + held[1].seen, rows=cell.rows + held[1].rows)
-            if (held := block.cells.get(cell.key))
-            else cell
-            for cell in delta.cells
-        )
+        held = source.blocks.get(delta.block, Block()).cells
+        summed = [added(cell, held[cell.key]) if cell.key in held else cell for cell in delta.cells]
         yield from original(self, replace(delta, cells=summed))
+
+    def added(cell: PackedCell, held: PackedCell) -> PackedCell:
+        seen, rows = cell.seen + held.seen, cell.rows + held.rows
+        rest = cell.body[len(long(cell.seen) + long(cell.rows)) :]
+        return replace(cell, seen=seen, rows=rows, body=long(seen) + long(rows) + rest)
 
     original = Fold.cells
     return patch.object(Fold, "cells", cells)
@@ -120,13 +121,13 @@ def adding_instead_of_replacing() -> Any:
 def last_arrival_instead_of_largest_upto() -> Any:
     """Whatever came last holds."""
 
-    def cells(self: Fold, delta: Cells) -> Any:
+    def cells(self: Fold, delta: PackedCells) -> Any:
         source = self._source((delta.topic_id, delta.partition), delta.block)  # pyright: ignore[reportPrivateUsage]
         block = source.blocks.get(delta.block)
         if block is not None and delta.block >= source.next:
             for cell in delta.cells:
                 held = block.cells.pop(cell.key, None)
-                block.rows -= held[1].seen if held else 0
+                block.rows -= held.seen if held else 0
         yield from original(self, delta)
 
     original = Fold.cells

@@ -11,7 +11,9 @@ import pytest
 
 from schemas.delta import OTHER, Cell
 from schemas.packing import pack
+from streams.fold import SourceKey
 from streams.windows import Names, Windows
+from tests.streams.cells import packed_cell
 
 GROUP = ("e", "cart", "prod")
 NAMES = {GROUP: Names(frozenset("12"), frozenset({"control", "canary"}))}
@@ -28,6 +30,10 @@ def cell(version: str, rows: int = 1, variant: str | None = None, window: int = 
     )  # fmt: skip
 
 
+def count(windows: Windows, source: SourceKey, told: Cell) -> None:
+    windows.count(source, [packed_cell(told)])
+
+
 def rows(windows: Windows, group: Any = GROUP, window: int = LENGTH) -> dict[Any, int]:
     return {label: arm.rows for label, arm in windows.labels(group, window).items()}
 
@@ -36,11 +42,11 @@ def test_what_the_specs_name_is_kept_whatever_else_comes() -> None:
     windows = Windows(LENGTH, unnamed_max=3)
     windows.name(NAMES)
     for i in range(100):
-        windows.count(SOURCES[0], cell(f"bogus-{i}", experiment_id=None, service=f"bogus-{i}"))
-        windows.count(SOURCES[0], cell(f"bogus-{i}", variant="canary"))
-        windows.count(SOURCES[0], cell(f"bogus-{i}", variant=f"bogus-{i}"))
-    windows.count(SOURCES[0], cell("1", 7))
-    windows.count(SOURCES[0], cell("2", 9, "canary"))
+        count(windows, SOURCES[0], cell(f"bogus-{i}", experiment_id=None, service=f"bogus-{i}"))
+        count(windows, SOURCES[0], cell(f"bogus-{i}", variant="canary"))
+        count(windows, SOURCES[0], cell(f"bogus-{i}", variant=f"bogus-{i}"))
+    count(windows, SOURCES[0], cell("1", 7))
+    count(windows, SOURCES[0], cell("2", 9, "canary"))
     kept = rows(windows)
     assert (kept["1", None], kept["2", "canary"]) == (7, 9)
     assert sum(n for (version, variant), n in kept.items() if variant == "canary" and version != "2") == 100
@@ -66,7 +72,7 @@ def test_every_row_is_counted_once_wherever_it_goes(seed: int) -> None:
                 continue
             more = open_rows[source].get(key, (0, 0))[1] + rng.randrange(1, 4)
             open_rows[source][key] = (window, more)
-            windows.count(source, cell(version, more, key[1], window))
+            count(windows, source, cell(version, more, key[1], window))
         elif kind < 0.93:
             windows.fold(source)
             for window, n in open_rows[source].values():
@@ -89,9 +95,9 @@ def test_every_row_is_counted_once_wherever_it_goes(seed: int) -> None:
 
 def test_a_folded_content_goes_to_its_own_again_when_there_is_room() -> None:
     windows = Windows(LENGTH, unnamed_max=1)
-    windows.count(SOURCES[0], cell("a"))
-    windows.count(SOURCES[0], cell("b", 2))
+    count(windows, SOURCES[0], cell("a"))
+    count(windows, SOURCES[0], cell("b", 2))
     windows.drop(2 * LENGTH)
-    windows.count(SOURCES[0], cell("b", 3, window=2 * LENGTH))
+    count(windows, SOURCES[0], cell("b", 3, window=2 * LENGTH))
     assert rows(windows, window=2 * LENGTH) == {("b", None): 3}
     assert rows(windows, ("e", OTHER, OTHER)) == {}

@@ -10,7 +10,7 @@ import json
 import random
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from davy.web.state import State
 from schemas import codec
 from schemas.config import Config, Input
 from schemas.control import Control, SpecApplied
-from schemas.delta import ControlCopy, decode_delta
+from schemas.delta import ControlCopy
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams import deltas
+from streams.deltas import Read
 from streams.formats.avro import FORMAT
 from streams.ingest import Ingest, Run, Send
 from streams.judge import Judge, JudgeSettings
@@ -101,7 +103,8 @@ class Pipeline:
         for output in outputs:
             if isinstance(output, Send):
                 self.ingest.delivered(output.token, False)
-                for said in self.judges[output.partition].step(decode_delta(output.value)):
+                (delta,) = deltas.read([output.value])
+                for said in self.judges[output.partition].step(cast(Read, delta)):
                     self.said(said)
 
     def said(self, output: object) -> None:
