@@ -23,7 +23,8 @@ from schemas.errors import InfrastructureError
 from streams import kafka
 from streams.columns import EVENT_SCHEMA
 from streams.encode import encode
-from streams.ingest_loop import FETCH_MAX, FETCH_WAIT_S, READ_SETTINGS, IngestLoop
+from streams.ingest_loop import IngestLoop
+from streams.reader import FETCH_MAX, FETCH_WAIT_S, READ_SETTINGS
 from streams.topics import Futures, ensure_topics
 
 PARTITIONS = 4

@@ -15,6 +15,7 @@ import fastavro
 from schemas import codec
 from streams.fields import Faults, Fields
 from streams.json_slots import Tree
+from streams.packed import Packed
 from streams.rows import Rows
 
 UNREADABLE = (EOFError, IndexError, KeyError, ValueError, OverflowError, MemoryError, TypeError, AttributeError)
@@ -46,7 +47,7 @@ class AnyAvro:
                 faults[i] = f"the record does not follow its schema: {error}"
             if len(texts) == i:
                 texts.append(b"{}")
-        slots, fault = self.tree.walk(texts)
+        slots, fault = self.tree.walk(Packed.of(texts))
         rows, more = self.fields.rows(slots)
         unread = dict.fromkeys(fault.nonzero()[0].tolist(), "the record holds what JSON cannot")
         return rows, sorted((dict(more) | unread | faults).items())

@@ -17,6 +17,7 @@ from streams.aggregate import OpenBlock
 from streams.formats import formats
 from streams.formats.base import Decoder
 from streams.layout import Layout
+from streams.packed import Packed
 
 EVENT = {
     "timestamp": 1, "service": "warm", "environment": "up", "version": "1", "experiment_id": None, "variant": None,
@@ -28,9 +29,9 @@ EVENT = {
 def warm(decoders: Iterable[Decoder] = ()) -> None:
     """One event through the whole first stage, and a record that is none through every decoder."""
     for decoder in decoders:
-        decoder.decode([b"\n\0"], None)
-    config = Config()
-    decoded = formats()["avro"].decoder(config, "warm", Input()).decode([codec.encode("RequestEvent", EVENT)], None)
+        decoder.decode(Packed.of([b"\n\0"]), None)
+    config, event = Config(), Packed.of([codec.encode("RequestEvent", EVENT)])
+    decoded = formats()["avro"].decoder(config, "warm", Input()).decode(event, None)
     block = OpenBlock.start(Layout.of(config))
     block.add(decoded.rows, np.ones(1, np.int64))
     list(block.changed_groups(1))

@@ -19,8 +19,9 @@ from schemas.config import Config, Input
 from streams.avro_any import AnyAvro
 from streams.avro_rows import FAULTS, NotFlat, Program
 from streams.fields import Faults, Fields, scaled
-from streams.formats.base import Decoded, Headers, Ints, Reject, Values
+from streams.formats.base import Decoded, Headers, Ints, Reject, unsound
 from streams.kernels import avro_walk
+from streams.packed import Packed
 from streams.rows import LONGS, Rows
 from streams.writers import Ids, SchemaRegistry, folder, shipped
 
@@ -90,10 +91,10 @@ class AvroDecoder:
                 pass
         return AnyAvro(schema, self.fields)
 
-    def decode(self, values: Values, headers: Headers | None = None) -> Decoded:
+    def decode(self, values: Packed, headers: Headers | None = None) -> Decoded:
         """Rows of all records that can be used, and the others with their reasons."""
-        data, begin, end = _joined(values)
-        which, size = np.empty(len(values), np.int64), end - begin
+        data, begin, end = values.data, values.begin, values.end
+        which, size = np.empty(len(values), np.int64), values.size
         bad = avro_walk.headers(data, begin, end, MAGIC, self.fingerprints, which)
         body = begin + codec.HEADER_BYTES
         if bad and self.ids is not None:
@@ -154,11 +155,9 @@ class AvroDecoder:
             faults += [(int(mine[row]), reason) for row, reason in wrong]
         return replace(rows, data=_frozen(np.concatenate(parts))) if len(parts) > 1 else rows, faults
 
-    def _reason(self, value: bytes | None, which: int) -> str:
-        if not value:
-            return "the record is empty"
-        if len(value) > self.record_bytes_max:
-            return f"the record has {len(value)} bytes, more than limits.record_bytes ({self.record_bytes_max})"
+    def _reason(self, value: bytes, which: int) -> str:
+        if not 0 < len(value) <= self.record_bytes_max:
+            return unsound(len(value), self.record_bytes_max)
         if which == avro_walk.UNKNOWN:
             return f"unknown schema fingerprint {value[2 : codec.HEADER_BYTES].hex()}"
         if which == NO_ID:
@@ -191,11 +190,3 @@ class _Flat:
 def _frozen(data: Any) -> Any:
     data.flags.writeable = False  # as what comes from bytes is: the loops are compiled for one kind of array
     return data
-
-
-def _joined(values: Values) -> tuple[Any, Ints, Ints]:
-    """All bytes end to end, uint8, and where each value begins and ends."""
-    held = values if all(values) else [value or b"" for value in values]
-    size = np.fromiter(map(len, cast("Sequence[bytes]", held)), np.int64, len(held))
-    end = np.cumsum(size)
-    return np.frombuffer(b"".join(cast("Sequence[bytes]", held)), np.uint8), end - size, end

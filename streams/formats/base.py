@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.config import Config, Input
+from streams.packed import Packed
 from streams.rows import Rows
 
 Ints = npt.NDArray[np.int64]
-Values = Sequence[bytes | None]
 Headers = Sequence[Any]
 """Per record its headers as the Kafka library gives them: (name, value) pairs, or None where it has none."""
 
@@ -45,7 +45,7 @@ class Decoder(Protocol):
         """Whether `decode` needs the records' headers, which cost time to get."""
         ...
 
-    def decode(self, values: Values, headers: Headers | None) -> Decoded:
+    def decode(self, values: Packed, headers: Headers | None) -> Decoded:
         """Rows of all that can be used, and the rest with its reason."""
         ...
 
@@ -67,24 +67,22 @@ class Format(Protocol):
         ...
 
 
-def sound(values: Values, record_bytes_max: int) -> tuple[Ints, list[bytes], list[Reject]]:
+def sound(values: Packed, record_bytes_max: int) -> tuple[Ints, Packed, list[Reject]]:
     """Records that are neither empty nor too large, with their places, and the others."""
-    n = len(values)
-    if all(values):
-        lengths = np.fromiter(map(len, cast("Sequence[bytes]", values)), np.int64, n)
-        if not n or int(lengths.max()) <= record_bytes_max:
-            return np.arange(n), cast("list[bytes]", values), []
-    index, usable, rejects = list[int](), list[bytes](), list[Reject]()
-    for i, value in enumerate(values):
-        if not value:
-            rejects.append(Reject(i, "the record is empty"))
-        elif len(value) > record_bytes_max:
-            limit = f"limits.record_bytes ({record_bytes_max})"
-            rejects.append(Reject(i, f"the record has {len(value)} bytes, more than {limit}"))
-        else:
-            index.append(i)
-            usable.append(value)
-    return np.array(index, np.int64), usable, rejects
+    size = values.size
+    good = (size > 0) & (size <= record_bytes_max)
+    if good.all():
+        return np.arange(len(values)), values, []
+    index = np.flatnonzero(good)
+    rejects = [Reject(i, unsound(int(size[i]), record_bytes_max)) for i in np.flatnonzero(~good).tolist()]
+    return index, values.take(index), rejects
+
+
+def unsound(size: int, record_bytes_max: int) -> str:
+    """Why a record of so many bytes is not looked at."""
+    if not size:
+        return "the record is empty"
+    return f"the record has {size} bytes, more than limits.record_bytes ({record_bytes_max})"
 
 
 def decoded(rows: Rows, index: Ints, faults: Sequence[tuple[int, str]], rejects: list[Reject]) -> Decoded:

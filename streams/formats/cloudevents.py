@@ -15,8 +15,9 @@ import numpy as np
 from schemas.config import Config, Input
 from schemas.event import COLUMNS
 from streams.fields import Fields
-from streams.formats.base import Decoded, Headers, Ints, Reject, Values, decoded, sound
+from streams.formats.base import Decoded, Headers, Ints, Reject, decoded, sound
 from streams.json_slots import FAULTS, Tree
+from streams.packed import Packed
 
 PREFIX = "ce_"
 STRUCTURED, JSON = "application/cloudevents+json", ("application/json", "text/json", "")
@@ -57,7 +58,7 @@ class CloudEventsDecoder:
         self.attributes = {PREFIX + path: path for path in fields.paths if "." not in path}
         self.record_bytes_max = record_bytes_max
 
-    def decode(self, values: Values, headers: Headers | None) -> Decoded:
+    def decode(self, values: Packed, headers: Headers | None) -> Decoded:
         """A row of every record that can be used."""
         index, usable, rejects = sound(values, self.record_bytes_max)
         envelopes, reasons, bare = list[bytes](), dict[int, str](), list[int]()
@@ -70,12 +71,12 @@ class CloudEventsDecoder:
                 envelopes.append(value)
                 if opening:
                     reasons[row] = opening
-        _, fault = self.anything.walk([usable[row] for row in bare])  # the data alone must be an object, too
+        _, fault = self.anything.walk(usable.take(np.array(bare, np.int64)))  # the data alone must be an object, too
         reasons |= {bare[i]: FAULTS[int(fault[i])] for i in np.flatnonzero(fault).tolist()}
         return self._rows(envelopes, index, reasons, rejects)
 
     def _rows(self, envelopes: list[bytes], index: Ints, reasons: dict[int, str], rejects: list[Reject]) -> Decoded:
-        slots, fault = self.tree.walk(envelopes)
+        slots, fault = self.tree.walk(Packed.of(envelopes))
         for row in np.flatnonzero(fault).tolist():
             reasons.setdefault(row, FAULTS[int(fault[row])])
         rows, faults = self.fields.rows(slots)

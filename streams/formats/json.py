@@ -12,8 +12,9 @@ import numpy as np
 
 from schemas.config import Config, Input
 from streams.fields import Fields
-from streams.formats.base import Decoded, Headers, Values, decoded, sound
+from streams.formats.base import Decoded, Headers, decoded, sound
 from streams.json_slots import FAULTS, Tree
+from streams.packed import Packed
 
 
 class Json:
@@ -44,7 +45,7 @@ class JsonDecoder:
         self.tree = Tree(fields.paths)
         self.record_bytes_max = record_bytes_max
 
-    def decode(self, values: Values, headers: Headers | None = None) -> Decoded:
+    def decode(self, values: Packed, headers: Headers | None = None) -> Decoded:
         """A row of every record that can be used."""
         index, usable, rejects = sound(values, self.record_bytes_max)
         slots, fault = self.tree.walk(usable)

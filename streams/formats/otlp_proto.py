@@ -15,9 +15,10 @@ import numpy as np
 from schemas.config import Config, Input
 from schemas.errors import UserError
 from streams.fields import Fields, Slots
-from streams.formats.base import Decoded, Headers, Ints, Reject, Values, decoded, sound
+from streams.formats.base import Decoded, Headers, Ints, Reject, decoded, sound
 from streams.kernels import otlp_walk as kernel
 from streams.kernels.slots import FLOAT, INT, TEXT
+from streams.packed import Packed
 
 SERVER, CONSUMER = 2, 5
 RECORD_BYTES_MIN = 1 << 20
@@ -111,7 +112,7 @@ class OtlpDecoder:
     def _slot(self, path: str) -> int:
         return self.fields.paths.index(path) if path in self.fields.paths else -1
 
-    def decode(self, values: Values, headers: Headers | None = None) -> Decoded:
+    def decode(self, values: Packed, headers: Headers | None = None) -> Decoded:
         """A row of every span that is a request."""
         index, usable, rejects = sound(values, self.record_bytes_max)
         slots, record, fault = self._walk(usable)
@@ -121,11 +122,9 @@ class OtlpDecoder:
         rows, faults = self.fields.rows(slots)
         return decoded(rows, index[record], faults, rejects)
 
-    def _walk(self, values: list[bytes]) -> tuple[Slots, Ints, Any]:
+    def _walk(self, values: Packed) -> tuple[Slots, Ints, Any]:
         n, wide = len(values), len(self.fields.paths)
-        ends = np.cumsum(np.fromiter(map(len, values), np.int64, n))
-        begins = ends - np.diff(ends, prepend=0)
-        data = np.frombuffer(b"".join(values), np.uint8)
+        data, begins, ends = values.data, values.begin, values.end
         count, fault = np.zeros(n, np.int64), np.zeros(n, np.uint8)
         kernel.spans(data, begins, ends, count, fault)
         most = int(count[fault == 0].sum()) + 1  # a span that is passed over needs a place, too

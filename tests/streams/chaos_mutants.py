@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import sys
 import textwrap
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from davy.cli import main
-from streams import ingest, ingest_loop
+from streams import ingest, reader
+from streams.fetch import Fetched
 from streams.ingest import Ingest
-from streams.ingest_loop import IngestLoop, Reader
+from streams.ingest_loop import IngestLoop
+from streams.reader import Assigned, Reader, Revoked
 
 
 def none() -> None:
@@ -52,10 +55,8 @@ def jumps_believed() -> None:
 
 def no_explicit_offset() -> None:
     """Assigned without an offset: the library begins where the group committed, or where the log begins."""
-    _rewrite(
-        Reader, "_assigned", "consumer.incremental_assign(chosen)", "consumer.incremental_assign(places)", ingest_loop
-    )
-    ingest_loop.READ_SETTINGS["auto.offset.reset"] = "earliest"
+    _rewrite(Reader, "_assigned", "consumer.incremental_assign(chosen)", "consumer.incremental_assign(places)", reader)
+    reader.READ_SETTINGS["auto.offset.reset"] = "earliest"
 
 
 def batches_from_before_a_rebalance() -> None:
@@ -67,22 +68,40 @@ def batches_from_before_a_rebalance() -> None:
 def news_overtakes_batches() -> None:
     """News of assignments is heard at once, while batches fetched before still wait; tables are made at assignment only."""
     _remember_topic_ids()
-    put = Reader._put  # pyright: ignore[reportPrivateUsage]
+    init, once = Reader.__init__, IngestLoop.once
 
-    def at_once(self: Reader, item: Any) -> None:
-        if isinstance(item, list) or LOOP[0] is None:
-            put(self, item)
-        elif isinstance(item, ingest_loop.Assigned):
-            LOOP[0]._assigned(item)  # pyright: ignore[reportPrivateUsage]
-        elif isinstance(item, ingest_loop.Revoked):
-            LOOP[0].ingest.revoked(item.source)
-            LOOP[0].committed.pop(item.source, None)
+    def with_items(self: Reader, *arguments: Any) -> None:
+        init(self, *arguments)
+        self.items = Overtaken()
+
+    def turn(self: IngestLoop) -> None:
+        self.reader.once()
+        if len(self.reader.items) >= BATCHES_WAITING:
+            once(self)
         else:
-            LOOP[0].ingest.sought(item.source, item.offset)
+            self.producer.poll(0)
 
-    Reader._put = at_once  # pyright: ignore[reportPrivateUsage]
+    Reader.__init__ = with_items
+    IngestLoop.turn = turn
 
 
+class Overtaken(deque[Any]):
+    """The reader's queue, in which only batches wait."""
+
+    def append(self, item: Any, /) -> None:
+        loop = LOOP[0]
+        if isinstance(item, Fetched) or loop is None:
+            super().append(item)
+        elif isinstance(item, Assigned):
+            loop._assigned(item)  # pyright: ignore[reportPrivateUsage]
+        elif isinstance(item, Revoked):
+            loop.ingest.revoked(item.source)
+            loop.committed.pop(item.source, None)
+        else:
+            loop.ingest.sought(item.source, item.offset)
+
+
+BATCHES_WAITING = 3
 TOPIC_IDS: dict[str, str] = {}
 LOOP: list[IngestLoop | None] = [None]
 

@@ -25,7 +25,7 @@ from schemas.errors import InfrastructureError
 from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
-from streams import ingest_loop, judge_loop
+from streams import ingest_loop, judge_loop, reader
 from streams.clock import Clock
 from streams.ingest_loop import IngestLoop
 from streams.judge import Alarm, Judge
@@ -459,13 +459,13 @@ class World:
 
         clock = SimpleNamespace(monotonic=lambda: self.seconds, time_ns=lambda: self.now_us * 1000)
         with ExitStack() as stack:
-            for module in (ingest_loop, judge_loop):
-                stack.enter_context(patch.object(module, "time", clock))
-                stack.enter_context(patch.object(module, "member", lambda config, role: {}))
-                stack.enter_context(patch.object(module, "topic_names", lambda config: {"id-" + EVENTS: EVENTS}))
-                stack.enter_context(
-                    patch.object(module, "log", SimpleNamespace(info=_quiet, warning=_quiet, error=_quiet))
-                )
+            simulated = {
+                "time": clock, "member": lambda config, role: {}, "topic_names": lambda config: {"id-" + EVENTS: EVENTS},
+                "log": SimpleNamespace(info=_quiet, warning=_quiet, error=_quiet),
+            }  # fmt: skip
+            for module in (ingest_loop, judge_loop, reader):
+                for name in simulated.keys() & vars(module).keys():
+                    stack.enter_context(patch.object(module, name, simulated[name]))
             stack.enter_context(patch("streams.kafka.consumer", self._consumer))
             stack.enter_context(patch("streams.kafka.producer", self._producer))
             stack.enter_context(patch("streams.kafka.partitions", lambda config, topic: self.broker.partitions(topic)))

@@ -19,6 +19,7 @@ from streams.deltas import Read
 from streams.formats.avro import FORMAT
 from streams.judge import Judge, JudgeSettings
 from streams.layout import Layout
+from streams.packed import Packed
 from streams.rows import Rows
 from tests.streams.cells import cells_of, packed_cells
 
@@ -98,7 +99,7 @@ def test_a_text_that_is_not_utf8_hurts_its_own_row_alone(name: str, junk: bytes)
     good = codec.encode("RequestEvent", ROW | {name: "x" * len(junk)})
     bad = good.replace(b"x" * len(junk), junk)
     config = Config()
-    decoded = FORMAT.decoder(config, "t", Input()).decode([good, bad, good])
+    decoded = FORMAT.decoder(config, "t", Input()).decode(Packed.of([good, bad, good]))
     assert [(reject.index, reject.reason) for reject in decoded.rejects] == [(1, "a text is not UTF-8")]
     block = OpenBlock.start(Layout.of(config))
     assert block.add(decoded.rows, np.full(len(decoded.rows), T0)) == []

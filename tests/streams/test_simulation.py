@@ -18,8 +18,9 @@ from streams import aggregate, fold, ingest
 from streams.deltas import PackedCell, PackedCells
 from streams.fold import Block, Fold
 from streams.ingest import Ingest
-from streams.ingest_loop import Commit, IngestLoop
+from streams.ingest_loop import IngestLoop
 from streams.judge_loop import JudgeLoop
+from streams.reader import Commit
 from tests.streams.simulation import FAULTS, World
 
 CHUNKS, SEEDS = 6, 300

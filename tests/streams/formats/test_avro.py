@@ -22,6 +22,7 @@ from schemas.config import Config
 from schemas.errors import InfrastructureError, UserError
 from streams.formats.avro import FORMAT, AvroDecoder
 from streams.layout import Layout
+from streams.packed import Packed
 from tests.streams.formats.events import rows
 from tests.support.registry import SchemaRegistryServer
 
@@ -75,11 +76,11 @@ OLD = single(older(), EVENT | {"timestamp": 1_764_000_000_000, "region": "eu", "
 
 def test_writers_of_several_versions_share_a_topic(tmp_path: Path) -> None:
     (tmp_path / "RequestEvent-1.avsc").write_text(json.dumps(older()))
-    decoded = decoder(schemas=str(tmp_path)).decode([GOOD, OLD, OLD[:-1], GOOD, OLD + b"x", OLD])
+    decoded = decoder(schemas=str(tmp_path)).decode(Packed.of([GOOD, OLD, OLD[:-1], GOOD, OLD + b"x", OLD]))
     assert rows(decoded) == [ROW] * 4
     assert decoded.index.tolist() == [0, 1, 3, 5]
     assert [reject.index for reject in decoded.rejects] == [2, 4]
-    alone = decoder().decode([GOOD, OLD])
+    alone = decoder().decode(Packed.of([GOOD, OLD]))
     assert rows(alone) == [ROW]
     assert "unknown schema fingerprint" in alone.rejects[0].reason
 
@@ -119,7 +120,7 @@ def test_nested_fields_are_mapped(tmp_path: Path) -> None:
         schemas=str(tmp_path),
         mapping={"timestamp": "at", "service": "app.name", "version": "app.release", "duration_us": "took"},
         units={"duration_us": "s"}, defaults={"environment": "test", "status": 200},
-    ).decode([value, value[:-1], value + b"x", GOOD])  # fmt: skip
+    ).decode(Packed.of([value, value[:-1], value + b"x", GOOD]))  # fmt: skip
     assert rows(decoded) == [{
         "timestamp": 1_764_000_000_001_000, "service": "cart", "environment": "test", "version": "7", "status": 200,
         "duration_us": 250_000, "sample_rate": 1.0,
@@ -141,7 +142,7 @@ def test_confluents_framing_with_a_real_registry(registry: SchemaRegistryServer)
     assert first is not None
     assert second is not None
     unknown = b"\x00\x00\x0f\x42\x3f" + first[5:]
-    decoded = reader.decode([first, GOOD, second, unknown, second[:-1], b"\x00\x00"])
+    decoded = reader.decode(Packed.of([first, GOOD, second, unknown, second[:-1], b"\x00\x00"]))
     assert rows(decoded) == [ROW] * 3
     assert [(reject.index, reject.reason) for reject in decoded.rejects] == [
         (3, "schema id 999999: the registry does not know it"),
@@ -161,7 +162,7 @@ def test_a_registered_schema_that_we_cannot_read(registry: SchemaRegistryServer)
     number = client.register_schema("alien-value", Schema(json.dumps(other), "AVRO"))
     with pytest.raises(UserError, match=r"alien: version 1 of alien-value cannot be read: .*timestamp"):
         decoder("alien", registry=registry.url)
-    decoded = decoder(registry=registry.url).decode([b"\x00" + number.to_bytes(4, "big") + b"\x02x", GOOD])
+    decoded = decoder(registry=registry.url).decode(Packed.of([b"\x00" + number.to_bytes(4, "big") + b"\x02x", GOOD]))
     assert rows(decoded) == [ROW]
     assert f"schema id {number}: " in decoded.rejects[0].reason
 
@@ -193,7 +194,7 @@ def test_accepts_what_the_general_library_accepts(data: st.DataObject) -> None:
         place = data.draw(st.integers(0, len(body) - 1))
         body[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
     value = GOOD[:BODY] + bytes(body)
-    decoded = decoder().decode([GOOD, value, GOOD])
+    decoded = decoder().decode(Packed.of([GOOD, value, GOOD]))
     try:
         record = codec.decode_as("RequestEvent", value)
     except codec.Malformed:

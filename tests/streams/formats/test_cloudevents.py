@@ -11,6 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from schemas.config import Config, Input
 from streams.formats.cloudevents import FORMAT, CloudEventsDecoder
+from streams.packed import Packed
 from tests.streams.formats.events import rows
 
 DATA: dict[str, Any] = {"service": "cart", "environment": "test", "version": "1", "status": 200, "duration_us": 1500}
@@ -28,8 +29,8 @@ def event(data: Any = DATA, **more: str) -> CloudEvent:
     )
 
 
-def sent(*messages: Any) -> tuple[list[bytes], list[list[tuple[str, bytes]]]]:
-    return [m.value for m in messages], [list(m.headers.items()) for m in messages]
+def sent(*messages: Any) -> tuple[Packed, list[list[tuple[str, bytes]]]]:
+    return Packed.of([m.value for m in messages]), [list(m.headers.items()) for m in messages]
 
 
 def test_both_modes_say_the_same() -> None:
@@ -63,7 +64,7 @@ def test_what_is_no_cloudevent_takes_no_neighbour() -> None:
         (value, [*said, ("content-type", b"application/xml")], "application/xml"),
     ]
     decoded = decoder().decode(
-        [v for b in bad for v in (b[0], value)],
+        Packed.of([v for b in bad for v in (b[0], value)]),
         [h for b in bad for h in (b[1], said)],
     )
     assert rows(decoded) == [ROW] * len(bad)

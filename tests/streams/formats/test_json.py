@@ -14,6 +14,7 @@ from schemas.config import Config, Input
 from streams.formats.json import FORMAT, JsonDecoder
 from streams.json_slots import FAULTS
 from streams.kernels import json_walk as kernel
+from streams.packed import Packed
 from tests.streams.formats.events import rows
 
 EVENT: dict[str, Any] = {
@@ -28,14 +29,14 @@ def decoder(**source: Any) -> JsonDecoder:
 
 
 def read(*records: Any, **source: Any) -> list[dict[str, Any]]:
-    decoded = decoder(**source).decode([json.dumps(record).encode() for record in records])
+    decoded = decoder(**source).decode(Packed.of([json.dumps(record).encode() for record in records]))
     assert not decoded.rejects, decoded.rejects
     return rows(decoded, ("basket",))
 
 
 def refused(record: Any, **source: Any) -> str:
     value = record if isinstance(record, bytes) else json.dumps(record).encode()
-    decoded = decoder(**source).decode([value])
+    decoded = decoder(**source).decode(Packed.of([value]))
     assert len(decoded.rows) == 0
     (reject,) = decoded.rejects
     return reject.reason
@@ -86,7 +87,7 @@ def test_event_time_becomes_utc_microseconds(unit: str, written: Any) -> None:
 )
 def test_what_no_duration_can_be_is_left_to_governance(written: str, read_as: int) -> None:
     text = json.dumps(EVENT).replace("1500", written).encode()
-    (row,) = rows(decoder().decode([text]))
+    (row,) = rows(decoder().decode(Packed.of([text])))
     assert row["duration_us"] == read_as
 
 
@@ -110,7 +111,7 @@ def test_one_bad_record_takes_no_neighbour() -> None:
         good.replace(b"1500", b"01500"), good.replace(b"1500", b"NaN"), good.replace(b"cart", b"a\nb"), b" " * 70_000,
     ]  # fmt: skip
     values = [value for record in bad for value in (record, good)]
-    decoded = decoder().decode([*values, None])
+    decoded = decoder().decode(Packed.of([*values, None]))
     assert decoded.index.tolist() == list(range(1, 2 * len(bad), 2))
     assert [reject.index for reject in decoded.rejects] == [*range(0, 2 * len(bad), 2), 2 * len(bad)]
     assert all(row == rows(decoded)[0] for row in rows(decoded))
@@ -146,7 +147,7 @@ def test_reads_what_python_reads(parts: list[tuple[Any, bool, str, float]]) -> N
         json.dumps(r, ensure_ascii=ascii_, indent=None if ascii_ else 1).encode("utf-8", "surrogatepass")
         for r, (_, ascii_, _, _) in zip(records, parts, strict=True)
     ]
-    found = decoder().decode(values)
+    found = decoder().decode(Packed.of(values))
     kept = [records[i] for i in found.index.tolist()]
     for row, record in zip(rows(found, ("basket",)), kept, strict=True):
         assert row["service"] == record["service"]
@@ -164,7 +165,7 @@ def test_accepts_only_json(data: st.DataObject) -> None:
         value[place : place + data.draw(st.integers(0, 2))] = data.draw(
             st.sampled_from([b"", b'"', b"{", b"]", b",", b"0", b"\\", b"e"])
         )
-    decoded = decoder().decode([bytes(value)])
+    decoded = decoder().decode(Packed.of([bytes(value)]))
     try:
         json.loads(bytes(value), parse_constant=lambda name: 1 / 0)
         sound = True

@@ -13,6 +13,7 @@ from schemas.config import Config, Input
 from schemas.errors import UserError
 from streams.formats.otlp_proto import FORMAT, OtlpDecoder
 from streams.kernels import otlp_walk as kernel
+from streams.packed import Packed
 from tests.streams.formats.events import rows
 from tests.support.otlp import CLIENT, CONSUMER, request
 
@@ -49,7 +50,7 @@ def test_conventions_need_no_mapping() -> None:
             [span(kind=CONSUMER, attributes={}), span(attributes={"rpc.method": "Pay", "rpc.grpc.status_code": 14})],
         ),
     ])  # fmt: skip
-    decoded = decoder().decode([value])
+    decoded = decoder().decode(Packed.of([value]))
     assert not decoded.rejects
     assert decoded.index.tolist() == [0, 0, 0, 0]
     pay: dict[str, Any] = {k: v for k, v in ROW.items() if k in ("timestamp", "duration_us", "sample_rate")}
@@ -69,7 +70,7 @@ def test_mapping_units_and_defaults_come_first() -> None:
         Config.model_validate({"measures": ["basket"]}),
         mapping={"version": "attributes.app.version", "duration_us": "attributes.wait", "measures.basket": "attributes.size"},
         units={"duration_us": "ms"}, defaults={"environment": "test"},
-    ).decode([value])  # fmt: skip
+    ).decode(Packed.of([value]))  # fmt: skip
     (row,) = rows(found, ("basket",))
     assert (row["version"], row["duration_us"], row["basket"], row["environment"]) == ("7", 1500, 3.0, "test")
 
@@ -78,7 +79,9 @@ def test_a_bad_span_takes_no_neighbour_in_its_record() -> None:
     nameless = {k: v for k, v in CART.items() if k != "service.version"}
     value = request([(CART, [span(), span()]), (nameless, [span(), span(), span(kind=CLIENT)]), (CART, [span()])])
     unfinished = request([(CART, [span(end_time_unix_nano=0), span()])])
-    decoded = decoder().decode([value, request([(CART, [span(kind=CLIENT)])]), unfinished, b"", b"junk", value[:-2]])
+    decoded = decoder().decode(
+        Packed.of([value, request([(CART, [span(kind=CLIENT)])]), unfinished, b"", b"junk", value[:-2]])
+    )
     assert decoded.index.tolist() == [0, 0, 0, 2]
     assert all(row == ROW for row in rows(decoded))
     assert [(reject.index, reject.reason, reject.rows) for reject in decoded.rejects] == [
@@ -94,7 +97,7 @@ def test_more_spans_than_any_batch_are_refused() -> None:
     spans = b"\x12\x00" * (kernel.SPANS_MAX + 1)  # two bytes each
     scope = b"\x12" + varint(len(spans)) + spans
     bomb = b"\x0a" + varint(len(scope)) + scope
-    decoded = decoder().decode([bomb, request([(CART, [span()])])])
+    decoded = decoder().decode(Packed.of([bomb, request([(CART, [span()])])]))
     assert "more than 10000 spans" in decoded.rejects[0].reason
     assert rows(decoded) == [ROW]
 
@@ -120,7 +123,7 @@ def test_refuses_whatever_protobuf_refuses(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(value) - 1))
         value[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
-    decoded = decoder().decode([bytes(value)])
+    decoded = decoder().decode(Packed.of([bytes(value)]))
     try:
         spans = [
             s
