@@ -15,9 +15,11 @@ SEED, WAIT_S, WORK_S = 11, 60, 3.0
 
 
 def shared_by(chaos: Chaos, workers: int) -> None:
-    until(lambda: len(shares(chaos.config)) == workers, WAIT_S, f"{workers} workers shared the partitions")
-    found = shares(chaos.config)
-    assert sorted(p for its in found.values() for p in its) == [0, 1, 2, 3]
+    def shared() -> bool:
+        found = shares(chaos.config)
+        return len(found) == workers and sorted(p for its in found.values() for p in its) == [0, 1, 2, 3]
+
+    until(shared, WAIT_S, f"{workers} workers shared all partitions")
     time.sleep(WORK_S)
 
 
