@@ -18,6 +18,7 @@ from schemas.config import Config
 from schemas.errors import DavyError
 from streams import kafka
 from streams.formats import decoders
+from streams.packed import Packed
 from streams.rows import LONGS
 
 NEWEST = 50
@@ -45,7 +46,7 @@ def _kafka(config: Config) -> Iterator[Finding]:
         if ahead_s > SKEW_MAX_S:
             yield problem(f"records of {topic} come from a clock that is {seconds(ahead_s)} ahead", SYNCHRONISE)
         headers = [message.headers() for message in messages] if decoder.wants_headers else None
-        rows = decoder.decode([message.value() for message in messages], headers)
+        rows = decoder.decode(Packed.of([message.value() for message in messages]), headers)
         if not len(rows.rows):
             continue
         lead_s = float((rows.rows.longs[LONGS.index("timestamp")] / 1e6 - stamps_ms[rows.index] / 1e3).max())

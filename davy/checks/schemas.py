@@ -12,6 +12,7 @@ from schemas.config import Config
 from streams import kafka
 from streams.formats import decoders
 from streams.formats.base import Decoder
+from streams.packed import Packed
 
 NEWEST = 200
 """Records of each partition that are looked at."""
@@ -57,7 +58,7 @@ def _fault(schema: str, value: bytes) -> str | None:
 def _source(config: Config, topic: str, decoder: Decoder) -> Iterator[tuple[Finding | None, int]]:
     messages = list(kafka.to_end(config, topic, "doctor", last=NEWEST))
     headers = [message.headers() for message in messages] if decoder.wants_headers else None
-    rejects = decoder.decode([message.value() for message in messages], headers).rejects if messages else []
+    rejects = decoder.decode(Packed.of([message.value() for message in messages]), headers).rejects if messages else []
     if not rejects:
         yield None, len(messages)
         return
