@@ -64,9 +64,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something is wrong with the partition."""
+    """Something is wrong with the partition, or, where there is none, with the consumer."""
 
-    source: Source
+    source: Source | None
     error: KafkaError
 
 
@@ -129,7 +129,9 @@ def of_messages(messages: Sequence[Message], wants_headers: bool) -> Fetched:
         error, topic = message.error(), str(message.topic())
         if error is None:
             by_topic.setdefault(topic, []).append(message)
-        elif message.topic() is not None and message.partition() is not None:
+        elif message.topic() is None:
+            fetched.told.append(Failed(None, error))
+        else:
             fetched.told.append(_told(topic, int(message.partition() or 0), int(message.offset() or 0), error))
     for topic, held in by_topic.items():
         keys = [message.key() for message in held]

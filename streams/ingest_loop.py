@@ -144,30 +144,22 @@ class IngestLoop:
         for told in fetched.told:
             self._told(told)
 
-<<<<<<< HEAD
-    def _ended(self, message: Message) -> None:
-        error, topic, partition, offset = message.error(), message.topic(), message.partition(), message.offset()
-        if error is not None:
-            kafka.require_alive(error)
-        if error is None or topic is None or partition is None:
-            return
-        if error.code() == KafkaError._PARTITION_EOF and offset is not None:  # pyright: ignore[reportPrivateUsage]
-            self._carry_out(self.ingest.ended((topic, partition), offset, self.clock.now_us()))
-            if (topic, partition) in self._behind:  # whoever waits for this partition after a crash waits no longer
-                self._behind.discard((topic, partition))
-=======
     def _told(self, told: Ended | Failed) -> None:
-        source = told.source
-        if isinstance(told, Ended):
-            self._carry_out(self.ingest.ended(source, told.offset, self.clock.now_us()))
-            if source in self._behind:  # whoever waits for this partition after a crash waits no longer
-                self._behind.discard(source)
->>>>>>> 4076f6f (Read records as columns, without a message object for each)
-                self._next_tick = 0.0
+        if isinstance(told, Failed):
+            self._failed(told)
             return
-        log.warning("source error", topic=source[0], partition=source[1], error=str(told.error))
-        if told.error.code() == KafkaError._AUTO_OFFSET_RESET:  # pyright: ignore[reportPrivateUsage]  # its public name
-            self._carry_out(self.ingest.out_of_range(source))
+        self._carry_out(self.ingest.ended(told.source, told.offset, self.clock.now_us()))
+        if told.source in self._behind:  # whoever waits for this partition after a crash waits no longer
+            self._behind.discard(told.source)
+            self._next_tick = 0.0
+
+    def _failed(self, told: Failed) -> None:
+        kafka.require_alive(told.error)
+        topic, partition = told.source or (None, None)
+        log.warning("source error", topic=topic, partition=partition, error=str(told.error))
+        gone = told.error.code() == KafkaError._AUTO_OFFSET_RESET  # pyright: ignore[reportPrivateUsage]  # its public name
+        if gone and told.source is not None:
+            self._carry_out(self.ingest.out_of_range(told.source))
 
     def _records(self, records: Records) -> None:
         """Count the rows of some records of one topic."""
