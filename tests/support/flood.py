@@ -27,6 +27,7 @@ from streams.formats.avro import FORMAT
 from streams.ingest import Ingest, Run, Send
 from streams.judge import Judge, JudgeSettings
 from streams.layout import Layout
+from streams.packed import Packed
 from streams.rows import LONGS
 from streams.sinks import rows as sink_rows
 
@@ -89,7 +90,7 @@ class Pipeline:
         now_us = BEGIN_US + number * ROUND_US
         for partition in range(PARTITIONS):
             part = values[partition::PARTITIONS]
-            decoded = self.decoder.decode(part)
+            decoded = self.decoder.decode(Packed.of(part))
             source = ("davy.events", partition)
             times = np.full(len(part), now_us)
             decoded.rows.longs[LONGS.index("timestamp")] = now_us
