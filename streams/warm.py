@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from analyzers.detectors import extremes, shifts
+from analyzers.detectors import extremes, seasonal
 from schemas import codec
 from schemas.config import Config, Input
 from streams import deltas
@@ -40,7 +40,7 @@ def warm(decoders: Iterable[Decoder] = ()) -> None:
 def warm_detectors() -> None:
     """The loops of `davy detect`."""
     extremes.LOOP.warm()
-    shifts.LOOP.warm()
+    seasonal.LOOP.warm()
 
 
 if __name__ == "__main__":

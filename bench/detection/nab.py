@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import csv
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -108,19 +110,15 @@ def half(series: Sequence[Series], which: int) -> tuple[Series, ...]:
 
 def score(files: Iterable[Series], scores: Mapping[str, Floats], profile: Profile) -> tuple[float, float]:
     """The normalized score at the best threshold, and that threshold. `scores`: by file, one per row."""
-    flags, worth, window, windows = [], [], [], 0
+    flags: list[Floats] = []
+    worth: list[Floats] = []
+    window: list[npt.NDArray[np.int64]] = []
+    windows = 0
     for series in files:
         judged = slice(series.probation, None)
         inside = series.window_of[judged] >= 0
-        earns = (
-            np.where(inside, series.worth * profile.found / scaled_sigmoid(-1.0), series.worth * profile.false)[judged]
-            if False
-            else np.where(
-                inside,
-                series.worth[judged] * profile.found / scaled_sigmoid(-1.0),
-                series.worth[judged] * profile.false,
-            )
-        )
+        found = series.worth[judged] * profile.found / scaled_sigmoid(-1.0)
+        earns = np.where(inside, found, series.worth[judged] * profile.false)
         flags.append(np.asarray(scores[series.name])[judged])
         worth.append(earns)
         window.append(np.where(inside, series.window_of[judged] + windows, -1))
@@ -143,3 +141,19 @@ def _sweep(flags: Floats, worth: Floats, window: npt.NDArray[np.int64], miss: fl
     totals = np.cumsum(gain) - miss * len(present)
     ends = np.append(np.flatnonzero(np.diff(flags)), len(flags) - 1)
     return np.concatenate(([-miss * len(present)], totals[ends])), np.concatenate(([np.inf], flags[ends]))
+
+
+def published(repository: Path, series: Sequence[Series], detector: str) -> dict[str, Floats]:
+    """The rows' scores that the repository has of one of its detectors."""
+    return {each.name: _published(repository / "results" / detector, each.name, detector) for each in series}
+
+
+def _published(folder: Path, name: str, detector: str) -> Floats:
+    path = folder / Path(name).parent / f"{detector}_{Path(name).name}"
+    with path.open(newline="", encoding="utf-8") as lines:
+        return np.array([float(row["anomaly_score"]) for row in csv.DictReader(lines)])
+
+
+def times_us(series: Series) -> array[int]:
+    """Timestamps as the time they have in UTC."""
+    return array("q", [round(datetime.fromisoformat(t + "+00:00").timestamp() * 1e6) for t in series.timestamps])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analyzers import native
-from analyzers.detectors import extremes, shifts
+from analyzers.detectors import extremes, seasonal
 from analyzers.kernels import extremes as extremes_kernel
 from analyzers.native import Native, cache_folder
 from tests.analyzers.detectors.test_conformance import noise, times
@@ -19,7 +19,7 @@ from tests.analyzers.detectors.test_conformance import noise, times
 ROWS = [*noise(200), math.nan, *(value + 4 for value in noise(100, seed=3)), 1e300, -1e300, 0.0, *noise(60, seed=9)]
 
 
-@pytest.mark.parametrize("loop", [extremes, shifts])
+@pytest.mark.parametrize("loop", [extremes, seasonal])
 def test_machine_code_gives_bit_for_bit_what_python_gives(loop: object, monkeypatch: pytest.MonkeyPatch) -> None:
     one = loop.DETECTOR  # type: ignore[attr-defined]
     loop.LOOP.warm()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""When a series' level changes: an e-detector over conformal ranks of its seasonal residuals.
+"""How unlike its season a row is, and when its level changes: conformal ranks of residuals, and an e-detector over them.
 
 1. Three forecasts compete: the level so far, the time of day, the time of week (each of the latter on its own slow level);
    the one with the least recent absolute error speaks. A seasonal series is thus judged by its season as soon as that is
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 
-from analyzers.kernels.extremes import DAY_BINS, DAY_S, LARGEST, WEEK_S, Cells
+from analyzers.kernels.extremes import DAY_BINS, DAY_S, LARGEST, WEEK_S, Cells, log1p
 
 WEEK_BINS = 672
 
@@ -169,9 +169,8 @@ def begin_again(memory: Cells) -> None:
         memory[SUMS + bet] = 0.0
 
 
-def bet_on(memory: Cells, table: Cells, told: float) -> float:
-    """The mean of the e-detectors after one more residual. `table`: e-value per bet size and rank."""
-    up, down = rank(memory, told, 1), rank(memory, told, -1)
+def bet_on(memory: Cells, table: Cells, up: int, down: int) -> float:
+    """The mean of the e-detectors after one more residual of these ranks. `table`: e-value per bet size and rank."""
     total = 0.0
     for bet in range(BETS):
         size = bet // 2
@@ -181,11 +180,15 @@ def bet_on(memory: Cells, table: Cells, told: float) -> float:
     return total / BETS
 
 
-def shifts(memory: Cells, table: Cells, times_s: Cells, values: Cells, changes: Cells, rows: int) -> None:
-    """Whether each further row tells a change (1.0). `table` begins with A, the average run length; NaN is a missing value."""
+def seasonal(
+    memory: Cells, table: Cells, times_s: Cells, values: Cells, scores: Cells, changes: Cells, rows: int
+) -> None:
+    """Scores of further rows, and whether each tells a change (1.0). `table` ends with A, the average run length; NaN is a
+    missing value. A score is -ln p of the rank to the side where it is rarer, in those of the rarest rank."""
+    rarest = log1p(RANKS / 2 - 1.0)
     for row in range(rows):
         value = values[row]
-        changes[row] = 0.0
+        scores[row] = changes[row] = 0.0
         if math.isnan(value):
             continue
         value = max(-LARGEST, min(LARGEST, value))
@@ -208,7 +211,10 @@ def shifts(memory: Cells, table: Cells, times_s: Cells, values: Cells, changes: 
         learn_season(memory, week, value, memory[SIZES + 2])
         memory[SEEN] += 1.0
         memory[AGE] += 1.0
-        if memory[AGE] > BURN_IN and bet_on(memory, table, told) > table[BETS // 2 * RANKS]:
+        up, down = rank(memory, told, 1), rank(memory, told, -1)
+        if memory[SEEN] > BURN_IN:
+            scores[row] = log1p(max(0.0, RANKS / (2.0 * (min(up, down) + 1)) - 1.0)) / rarest
+        if memory[AGE] > BURN_IN and bet_on(memory, table, up, down) > table[BETS // 2 * RANKS]:
             changes[row] = 1.0
             begin_again(memory)
         note(memory, told)

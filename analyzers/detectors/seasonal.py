@@ -1,4 +1,4 @@
-"""Changes of level by an e-detector over ranks of seasonal residuals (`analyzers.kernels.shifts`)."""
+"""Robust seasonal residuals: conformal scores, and changes of level by an e-detector (`analyzers.kernels.seasonal`)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import cache
 from statistics import NormalDist
 
 from analyzers.detectors.base import Found, seconds
-from analyzers.kernels import shifts as kernel
+from analyzers.kernels import seasonal as kernel
 from analyzers.native import Native
 
 AVERAGE_RUN_ROWS = 10_000
 """Without a change, on average no earlier alarm."""
 ABSOLUTE_TO_SD = math.sqrt(math.pi / 2)
 """Standard deviations of a normal variable in its mean size."""
-LOOP = Native(kernel.shifts, arrays=5)
+LOOP = Native(kernel.seasonal, arrays=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,13 @@ def table() -> array[float]:
     return array("d", [*(math.exp(bet * z - bet * bet / 2) for bet in bets for z in scores), AVERAGE_RUN_ROWS])
 
 
-class Shifts:
-    """Changes of level; scores are those of the evidence for one."""
+class Seasonal:
+    """How rare a row is at its time of the day or week, and changes of level."""
 
-    source = 'Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (2024)'
+    source = (
+        "Vovk, Gammerman and Shafer 2005 (conformal p-values), over residuals of the best of three seasonal forecasts; "
+        'Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (2024)'
+    )
 
     def start(self) -> State:
         """Nothing seen: residuals are expected to be normal, as if `PRIOR` rows had said so."""
@@ -53,9 +56,10 @@ class Shifts:
 
     def step(self, state: State, times_us: array[int], values: array[float]) -> tuple[State, Found]:
         """See `Detector`."""
-        memory, changes = state.memory[:], array("d", bytes(8 * len(values)))
-        LOOP(memory, table(), seconds(times_us), values, changes, rows=len(values))
-        return State(memory), Found(changes[:], changes)
+        memory, empty = state.memory[:], bytes(8 * len(values))
+        scores, changes = array("d", empty), array("d", empty)
+        LOOP(memory, table(), seconds(times_us), values, scores, changes, rows=len(values))
+        return State(memory), Found(scores, changes)
 
 
-DETECTOR = Shifts()
+DETECTOR = Seasonal()
