@@ -1,8 +1,8 @@
 """How unlike its season a row is, and when its level changes: conformal ranks of residuals, and an e-detector over them.
 
 1. Three forecasts compete: the level so far, the time of day, the time of week (each of the latter on its own slow level);
-   the one with the least recent absolute error speaks. A seasonal series is thus judged by its season as soon as that is
-   known.
+   the one speaks whose recent mean error, over many rows, says least: the error over 1 - its autocorrelation. A seasonal
+   series is thus judged by its season as soon as that is known.
 2. Its residual is whitened by the residual before (a first-order autoregression), so that drift and inertia are no news.
 3. The whitened residual's rank among those before it (a histogram of residuals in units of their mean size, which forgets)
    becomes the e-values exp(k z - k^2 / 2), k = 1, 2, 3 and both signs, of the normal score z: their expectation is at most 1
@@ -38,7 +38,7 @@ LEAST = 0.25
 RANKS = 1024
 BETS = 6
 LEVEL_RATE, SIZE_RATE, ERROR_RATE, WHITE_RATE, FORGET = 0.01, 0.01, 0.003, 0.005, 0.999
-SEASON_RATE = 0.2
+SEASON_RATE = 0.3
 WHITEST = 0.98
 CLIP = 4.0
 """What is learned of a residual is at most that many sizes of it."""
@@ -53,13 +53,16 @@ LAST = SIZES + FORECASTS
 LAG = LAST + FORECASTS
 POWER = LAG + FORECASTS
 WHITE = POWER + FORECASTS
-SUMS = WHITE + FORECASTS
+SPOKEN = WHITE + FORECASTS
+SUMS = SPOKEN + FORECASTS
 RECENT = SUMS + BETS
 HELD_OFF = RECENT + FORECASTS * FRESH
 HELD_WHITE = HELD_OFF + FORECASTS * (HOLD + 1)
 HELD = HELD_WHITE + FORECASTS * HOLD
 HISTOGRAM = HELD + HOLD
-DAY = HISTOGRAM + BINS
+VISITS = HISTOGRAM + BINS
+"""Of the day's and the week's present time: its place, the sum of its values, their number."""
+DAY = VISITS + 6
 WEEK = DAY + 2 * DAY_BINS
 SIZE = WEEK + 2 * WEEK_BINS
 
@@ -72,17 +75,21 @@ def time_at(place: int, bins: int, period_s: float, second: float) -> int:
     return place + 2 * min(bins - 1, int(inside / period_s * bins))
 
 
-def learn_season(memory: Cells, at: int, value: float, size: float) -> None:
-    """Bring a time's usual value up to date, once a period or more often; outliers count for `CLIP` sizes."""
-    seen = memory[at + 1]
-    if seen == 0.0:
-        memory[at] = value
-    else:
-        off = value - memory[at]
-        if size > 0.0 and seen > 3.0:
-            off = max(-CLIP * size, min(CLIP * size, off))
-        memory[at] += max(SEASON_RATE, 1.0 / (seen + 1.0)) * off
-    memory[at + 1] = seen + 1.0
+def learn_season(memory: Cells, visit: int, at: int, value: float, size: float) -> None:
+    """One more value of the time `at`. It is learned when the time is over, all of its values at once, outliers for `CLIP`
+    sizes: a change must not become the season while it lasts."""
+    if memory[visit + 2] > 0.0 and int(memory[visit]) != at:
+        over = int(memory[visit])
+        mean = memory[visit + 1] / memory[visit + 2]
+        seen = memory[over + 1]
+        memory[over] += max(SEASON_RATE, 1.0 / (seen + 1.0)) * (mean - memory[over])
+        memory[over + 1] = seen + 1.0
+        memory[visit + 1] = memory[visit + 2] = 0.0
+    memory[visit] = float(at)
+    if memory[at + 1] > 1.0 and size > 0.0:
+        value = max(memory[at] - CLIP * size, min(memory[at] + CLIP * size, value))
+    memory[visit + 1] += value
+    memory[visit + 2] += 1.0
 
 
 def residual(memory: Cells, which: int, above: float, age: float) -> float:
@@ -91,7 +98,8 @@ def residual(memory: Cells, which: int, above: float, age: float) -> float:
     white = off - memory[WHITE + which] * memory[LAST + which]
     memory[LAST + which] = off
     memory[LEVELS + which] += max(LEVEL_RATE, 1.0 / (age + 1.0)) * off
-    seen = int(memory[SEEN])
+    seen = int(memory[SPOKEN + which])
+    memory[SPOKEN + which] += 1.0
     memory[RECENT + which * FRESH + seen % FRESH] = above
     size = memory[SIZES + which]
     told = white / size if size > 0.0 else (0.0 if white == 0.0 else (1e9 if white > 0.0 else -1e9))
@@ -106,7 +114,7 @@ def residual(memory: Cells, which: int, above: float, age: float) -> float:
 
 def learn_residual(memory: Cells, which: int, white: float, before: float, now: float) -> None:
     """Its mean size, recent error and first autocorrelation, from clipped values."""
-    seen, size = memory[SEEN], memory[SIZES + which]
+    seen, size = memory[SPOKEN + which] - 1.0, memory[SIZES + which]
     limit = CLIP * size if seen > BURN_IN else LARGEST
     clipped = abs(max(-limit, min(limit, white)))
     memory[SIZES + which] += max(SIZE_RATE, 1.0 / (seen + 1.0)) * (clipped - size)
@@ -199,16 +207,17 @@ def seasonal(
             memory[LEVELS] = value
         now = residual(memory, 0, value, age)
         speaker, told = 0, now
-        usual = memory[ERRORS]
+        usual = memory[ERRORS] / (1.0 - memory[WHITE])
         for which in range(1, FORECASTS):
             at = day if which == 1 else week
             known = memory[at + 1] > 0.0
             each = residual(memory, which, value - memory[at], age) if known else 0.0
-            if known and memory[ERRORS + which] < usual:
-                speaker, told, usual = which, each, memory[ERRORS + which]
+            lasting = memory[ERRORS + which] / (1.0 - memory[WHITE + which])
+            if known and memory[SPOKEN + which] > BURN_IN and lasting < usual:
+                speaker, told, usual = which, each, lasting
         memory[SPEAKER] = float(speaker)
-        learn_season(memory, day, value, memory[SIZES + 1])
-        learn_season(memory, week, value, memory[SIZES + 2])
+        learn_season(memory, VISITS, day, value, memory[SIZES + 1])
+        learn_season(memory, VISITS + 3, week, value, memory[SIZES + 2])
         memory[SEEN] += 1.0
         memory[AGE] += 1.0
         up, down = rank(memory, told, 1), rank(memory, told, -1)
