@@ -14,7 +14,8 @@ from prometheus_client import Counter, Gauge
 from deploy.executor import Executor
 from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
-from deploy.rollout import announce, protects, refuse_verdict, step, take_command, take_verdict
+from deploy.reception import refuse_verdict, take_command, take_verdict
+from deploy.rollout import announce, protects, step
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
@@ -30,6 +31,8 @@ from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from streams.clock import Clock
 
+ASKING = frozenset({"ADVANCE", "PROMOTE", "ROLLBACK"})
+"""Verdicts that are refused where their experiment is unknown; the others ask for nothing, and its spec may be on its way."""
 STRANGERS_MAX = 1_000
 """Unknown experiments whose verdicts and commands are lines of the ledger; of more, they are only logged."""
 
@@ -40,6 +43,16 @@ EVENT_TIME = Gauge("davy_rollout_event_time_seconds", "Event time up to which th
 REFUSED = Counter("davy_rollout_refused_total", "Verdicts and commands that were refused.", ["kind"])
 Publish = Callable[[str, str, bytes, Mapping[str, bytes]], Awaitable[None]]
 """Topic name, key, value, headers; returns once the broker has it."""
+Leads = Callable[[Decision], Awaitable[bool]]
+"""Whether a record that was written holds: nobody else wrote in its place."""
+
+
+async def _alone(_: Decision) -> bool:
+    return True
+
+
+class Superseded(Exception):
+    """Another process wrote the ledger in this one's place: what this one knows is not what is."""
 
 
 class Hands:
@@ -52,6 +65,7 @@ class Hands:
         self.keys = Keys.of(config.signing)
         self.signer = Signer.of(config.signing)
         self.targets = targets(config)
+        self.leads: Leads = _alone
         self.rollouts: dict[str, Rollout] = {}
         self.strangers: dict[str, Chain] = {}
         """The ledger's ends of experiments that have no spec."""
@@ -84,7 +98,8 @@ class Hands:
         rollout = self.rollouts.get(verdict.experiment_id)
         fault = self.keys.fault("Verdict", value, of_headers(headers))
         if rollout is None:
-            await self._refuse_stranger(verdict.experiment_id, verdict.action.lower(), verdict.verdict_id, ACTOR)
+            if verdict.action in ASKING:
+                await self._refuse_stranger(verdict.experiment_id, verdict.action.lower(), verdict.verdict_id, ACTOR)
         elif fault is not None:
             await self._carry_out(*refuse_verdict(rollout, verdict, fault, value, now_us))
         else:
@@ -143,6 +158,8 @@ class Hands:
         value = decision.encode()
         headers = {HEADER: self.signer.sign("Decision", value)} if self.signer is not None else {}
         await self.publish("decisions", decision.experiment_id, value, headers)
+        if decision.outcome != "REFUSED" and not await self.leads(decision):
+            raise Superseded(decision.decision_id)
         DECISIONS.labels(decision.kind, decision.outcome).inc()
 
     async def _shift(self, rollout: Rollout, shift: Shift) -> Event:

@@ -48,6 +48,36 @@ class Chain:
         return self if decision.sequence < self.length else replace(self, length=decision.sequence, head=decision.hash)
 
 
+class Heads:
+    """Which records of a log hold, where several writers wrote: the first that follows its predecessor. A writer that finds
+    another's record in the place of its own was superseded and must not act any more.
+
+    >>> first, mine = Chain().add(EXAMPLE)[1], Chain().add(replace(EXAMPLE, reason="I say"))[1]
+    >>> heads = Heads()
+    >>> heads.take("e", first), heads.take("e", mine), heads.take("e", first), heads.head("e") == first.hash
+    (True, False, False, True)
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[str, str | None] = {}
+        self._known: dict[str, set[str | None]] = {}
+
+    def take(self, chain: str, decision: Decision) -> bool:
+        """The next record of the log; whether it holds (a repetition does not once more)."""
+        known = self._known.setdefault(chain, {None})
+        follows = decision.previous_hash == self._heads.get(chain)
+        if decision.hash is not None and (decision.hash in known or (not follows and decision.previous_hash in known)):
+            known.add(decision.hash)  # what follows a record that does not hold does not hold either
+            return False
+        known.add(decision.hash)
+        self._heads[chain] = decision.hash
+        return True
+
+    def head(self, chain: str) -> str | None:
+        """The hash of the last record that holds."""
+        return self._heads.get(chain)
+
+
 def digest(decision: Decision) -> str:
     """SHA-256 of a record's canonical JSON, without its own hash."""
     fields = {name: value for name, value in decision.to_avro().items() if name != "hash" and value is not None}

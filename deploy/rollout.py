@@ -8,22 +8,18 @@ refused, and every refusal is a line of the ledger.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deploy.fence import UNKNOWN_OFFSET, expiry
 from deploy.ledger import decision_id
 from deploy.rollout_state import ACTOR, KNOWN_MAX, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
-from deploy.transitions import COMMANDS, SHIFTS, TRANSITIONS, Kind, State
+from deploy.transitions import TRANSITIONS, Kind, State
 from schemas import __version__
-from schemas.control import Body, Command, Control, WeightApplied, WeightIntent
+from schemas.control import Body, Control, WeightApplied, WeightIntent
 from schemas.decision import Decision, Outcome
-from schemas.verdict import Verdict
 
-FIRST_EPOCH = 1
-VERDICT_KINDS = {"ADVANCE": Kind.ADVANCE, "HOLD": Kind.HOLD, "PROMOTE": Kind.PROMOTE, "ROLLBACK": Kind.ROLLBACK}
+WAITS = "waits for a person's approval (davy approve)"
 
 S, K = State, Kind
 
@@ -31,17 +27,14 @@ S, K = State, Kind
 def step(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
     """What an event changes, and what must be done about it, in order."""
     after = TRANSITIONS.get((rollout.state, event.kind))
-    if event.kind is K.APPLY and event.spec is not None:
-        if rollout.state is not S.PENDING and event.spec.digest == rollout.spec.digest:
+    if event.kind is K.APPLY and event.spec is not None and rollout.state is not S.PENDING:
+        if event.spec.digest == rollout.spec.digest:
             return rollout, []
-        if after is not None:
-            fresh = Rollout(event.spec, fence=rollout.fence, chain=rollout.chain, control_offset=rollout.control_offset)
-            if event.spec.mode == "shadow":
-                return _noted(replace(fresh, state=S.BAKING), event, now_us, S.PENDING)
-            return _plan(fresh, event, S.SHIFTING, 0, now_us)
     if after is None:
         return refused(rollout, event, f"{event.kind} does not apply while {rollout.state}", now_us)
     match event.kind:
+        case K.APPLY:
+            return _apply(rollout, event, now_us)
         case K.SHIFTED:
             return _shifted(rollout, event, after, now_us)
         case K.SHIFT_FAILED:
@@ -50,70 +43,26 @@ def step(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Act
             return _advance(rollout, event, now_us)
         case K.HOLD:
             return _hold(rollout, event, now_us)
+        case K.PROMOTE if (missing := _missing(rollout, event)) is not None:
+            return _waits(rollout, event, missing, now_us)
+        case K.APPROVE:
+            return _noted(replace(rollout, state=after, held=None, approved=True), event, now_us, rollout.state)
         case K.PROMOTE | K.ROLLBACK | K.FORCE_PROMOTE | K.FORCE_ROLLBACK | K.ABORT:
             return _plan(rollout, event, after, rollout.step, now_us)
         case _:
             return _noted(replace(rollout, state=after, held=None), event, now_us, rollout.state)
 
 
-def take_verdict(
-    rollout: Rollout, verdict: Verdict, now_us: int, offset: int = UNKNOWN_OFFSET
-) -> tuple[Rollout, list[Action]]:
-    """A verdict from the log (its signature was checked): refused when it is of an older epoch, was said before or has
-    expired; nothing when it asks for nothing. Order counts: what is refused moves no fence."""
-    kind = VERDICT_KINDS.get(verdict.action, K.HOLD)
-    event = Event(kind, verdict.verdict_id, verdict.reason, verdict=verdict, variant=verdict.variant)
-    fence = rollout.fence
-    if fence.repeats(verdict, offset):
-        return replace(rollout, fence=fence.heard(verdict.epoch)), []
-    fault = fence.fault(verdict.epoch, verdict.sequence)
-    if fault is not None:
-        return refused(rollout, replace(event, cause=f"{event.cause} {verdict.epoch}"), fault, now_us)
-    if verdict.epoch > max(fence.epoch, FIRST_EPOCH) and (rollout.state, K.NEW_JUDGE) in TRANSITIONS:
-        # into the ledger, so that whoever goes on after a crash still refuses what older judges say
-        over = f"a judge took over (epoch {verdict.epoch}): what older ones say is refused from now on"
-        noted = Event(K.NEW_JUDGE, f"epoch {verdict.epoch}", over)
-        rollout, told = step(replace(rollout, fence=fence.heard(verdict.epoch)), noted, now_us)
-        after, actions = take_verdict(rollout, verdict, now_us, offset)
-        return after, [*told, *actions]
-    rollout = replace(rollout, fence=fence.taken(verdict, offset))
-    if verdict.phase != "rollout" or verdict.variant in rollout.out or verdict.action == "CONTINUE":
-        return replace(rollout, held=None) if verdict.action == "CONTINUE" else rollout, []
-    if rollout.spec.mode == "shadow":
-        return rollout, []
-    if rollout.state in SHIFTS or (verdict.action != "ROLLBACK" and rollout.state not in (S.BAKING, S.PAUSED)):
-        return rollout, []
-    old = expiry(verdict, now_us)
-    if old is not None:
-        return refused(rollout, event, old, now_us)
-    if rollout.state is S.PAUSED and event.kind in (K.ADVANCE, K.PROMOTE):
-        return rollout, []
-    return step(rollout, event, now_us)
-
-
-def refuse_verdict(
-    rollout: Rollout, verdict: Verdict, fault: str, value: bytes, now_us: int
-) -> tuple[Rollout, list[Action]]:
-    """A verdict that is not to be believed is a line of the ledger; its `value` tells it from one that may be real."""
-    cause = f"{verdict.verdict_id} {hashlib.sha256(value).hexdigest()}"
-    kind = VERDICT_KINDS.get(verdict.action, K.HOLD)
-    return refused(rollout, Event(kind, cause, "", verdict=verdict), f"a verdict to {verdict.action}: {fault}", now_us)
-
-
-def take_command(
-    rollout: Rollout, command: Command, actor: str, reason: str, now_us: int
-) -> tuple[Rollout, list[Action]]:
-    """A person's command."""
-    kind = COMMANDS.get(command.command)
-    event = Event(kind or K.HOLD, command.command_id, reason, actor, variant=command.variant)
-    if kind is None:
-        return refused(rollout, event, f"there is no command {command.command!r}", now_us)
-    if command.variant is not None and command.variant not in rollout.spec.candidates:
-        return refused(rollout, event, f"there is no candidate {command.variant!r}", now_us)
-    return step(rollout, event, now_us)
-
-
 # -- what follows from an event ----------------------------------------------------------------------------------------
+
+
+def _apply(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
+    """A new spec begins at its first step, whatever was before; the fence and the ledger go on."""
+    spec = event.spec or rollout.spec
+    fresh = Rollout(spec, fence=rollout.fence, chain=rollout.chain, control_offset=rollout.control_offset)
+    if spec.mode == "shadow":
+        return _noted(replace(fresh, state=S.BAKING), event, now_us, S.PENDING)
+    return _plan(fresh, event, S.SHIFTING, 0, now_us)
 
 
 def _advance(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
@@ -124,7 +73,29 @@ def _advance(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list
     ready = rollout.ready | {verdict.variant}
     if not ready >= frozenset(rollout.spec.candidates) - rollout.out:
         return replace(rollout, ready=ready), []
+    if rollout.spec.policy.approval == "steps" and not rollout.approved:
+        return _waits(replace(rollout, ready=ready), event, WAITS, now_us)
     return _plan(rollout, event, S.SHIFTING, rollout.step + 1, now_us)
+
+
+def _missing(rollout: Rollout, event: Event) -> str | None:
+    """What a promotion still waits for, beyond its verdict."""
+    policy, verdict = rollout.spec.policy, event.verdict
+    if policy.approval != "none" and not rollout.approved:
+        return WAITS
+    if verdict is not None and policy.healthy_for_us:
+        healthy_us = verdict.event_time - rollout.healthy.get(verdict.variant, verdict.event_time)
+        if healthy_us < policy.healthy_for_us:
+            return f"has to be healthy for {policy.healthy_for_us / 1e6:g} s without interruption"
+    return None
+
+
+def _waits(rollout: Rollout, event: Event, missing: str, now_us: int) -> tuple[Rollout, list[Action]]:
+    """Held although its verdict would let it go on; told once."""
+    if rollout.held == missing:
+        return rollout, []
+    waiting = replace(event, kind=K.HOLD, reason=f"{missing}: {event.reason}")
+    return _noted(replace(rollout, held=missing), waiting, now_us, rollout.state)
 
 
 def _hold(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
@@ -140,6 +111,8 @@ def _plan(rollout: Rollout, event: Event, state: State, step_index: int, now_us:
     """Plan a shift: into the ledger first, then announced, then made."""
     spec, out = rollout.spec, rollout.out
     leaving = frozenset([event.variant]) if event.variant else frozenset(spec.candidates)
+    if rollout.state in (S.PROMOTING, S.PROMOTED):
+        leaving = frozenset(spec.candidates)  # the others are out of the race
     if state in (S.ROLLING_BACK, S.ABORTING):
         out = out | (leaving if state is S.ROLLING_BACK else frozenset(spec.candidates))
         weights = step_weights(spec, spec.steps[rollout.step].weight, out)
@@ -151,7 +124,7 @@ def _plan(rollout: Rollout, event: Event, state: State, step_index: int, now_us:
     else:
         weights = step_weights(spec, spec.steps[step_index].weight, out)
     before = rollout.state
-    planned = replace(rollout, state=state, out=out, ready=frozenset(), held=None)
+    planned = replace(rollout, state=state, out=out, ready=frozenset(), held=None, approved=False)
     decision = _decision(planned, event, "PLANNED", now_us, before, state, weights, step_index)
     planned, record = _written(planned, decision)
     planned = replace(planned, shift=Shift(decision.decision_id, step_index, weights, record.decision))
@@ -175,15 +148,16 @@ def announce(rollout: Rollout, now_us: int) -> list[Action]:
 
 def _shifted(rollout: Rollout, event: Event, after: State, now_us: int) -> tuple[Rollout, list[Action]]:
     shift = rollout.shift
-    if shift is None:
-        return rollout, []
+    if shift is None or shift.intent_id != event.cause:
+        return rollout, []  # another shift took its place
     applied = WeightApplied(shift.intent_id, shift.step, shift.weights)
     plan = shift.plan
     done = replace(
         plan, decision_id=decision_id(rollout.spec.id, plan.decision_id, "DONE"), outcome="DONE", time=now_us,
         state_before=rollout.state.value, state_after=after.value, details={**plan.details, "trace": event.trace},
     )  # fmt: skip
-    settled = replace(rollout, state=after, step=shift.step, weights=shift.weights, shift=None)
+    promoted_us = now_us if after is S.PROMOTED else None
+    settled = replace(rollout, state=after, step=shift.step, weights=shift.weights, shift=None, promoted_us=promoted_us)
     settled, record = _written(settled, done)
     return settled, [Tell(_control(rollout, applied, plan.reason, now_us)), record]
 
@@ -196,7 +170,7 @@ def protects(shift: Shift) -> bool:
 def _shift_failed(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
     """Traffic is where it was: hold, until a person looks; but a rollback stays planned, and is told once."""
     shift = rollout.shift
-    if shift is None:
+    if shift is None or shift.intent_id != event.cause:
         return rollout, []
     if protects(shift):
         return _stuck(rollout, shift, event, now_us)
@@ -249,7 +223,7 @@ def _decision(
     fence = rollout.fence
     details = {"sequence": str(fence.sequence), "control_offset": str(rollout.control_offset)}
     details |= {"taken_epoch": str(fence.taken_epoch), "verdict_offset": str(fence.offset)}
-    details |= {"out": ",".join(sorted(rollout.out))}
+    details |= {"out": ",".join(sorted(rollout.out)), "approved": "yes" if rollout.approved else "no"}
     if verdict is not None:
         details |= {"action": verdict.action, "conclusion": verdict.conclusion}
     kind = "shift" if event.kind is K.ADVANCE else event.kind.value

@@ -1,8 +1,8 @@
 """The rollout role: a Faust application that carries out verdicts and persons' commands, one at a time.
 
 At least once: Faust's offsets may repeat messages, and the embedded broker keeps none, so nothing rests on them. Before it
-takes the first message the role recalls every rollout from the control topic and the ledger and finishes what was planned
-and not done. Verdicts and commands that were taken before are recognised (`deploy.rollout`).
+takes the first message the role recalls every rollout from the control topic and the ledger and finishes what was planned and
+not done (`deploy.leader`). Verdicts and commands that were taken before are recognised (`deploy.reception`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,10 @@ import structlog
 from faust.types import ProcessingGuarantee
 
 from deploy.hands import Hands
-from deploy.ledger import Chain
-from deploy.rollout_state import Rollout, recalled
-from deploy.subscription import LEDGER
+from deploy.leader import Leader
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
-from schemas.control import Control, SpecApplied
-from schemas.decision import Decision
 from schemas.located import Errors
-from schemas.spec import ExperimentSpec, load_specs
 from streams import kafka
 from streams.standing import HERE
 from streams.topics import ensure_topics
@@ -39,43 +34,6 @@ STOP_POLL_S = 0.1
 AGAIN_EVERY_S = 5.0
 
 log = structlog.get_logger("rollout")
-
-
-def recall(config: Config) -> tuple[dict[str, Rollout], dict[str, Chain]]:
-    """Every rollout as control and the ledger tell it, from their beginnings to now, and the ends of strangers' chains."""
-    rollouts: dict[str, Rollout] = {}
-    strangers: dict[str, Chain] = {}
-    specs: dict[str, ExperimentSpec] = {}
-    for value in _everything(config, "control"):
-        try:
-            body = Control.decode(value).body
-            found = load_specs(body.document, path=body.path) if isinstance(body, SpecApplied) else []
-        except (Malformed, UnknownSchema, Errors) as error:
-            log.warning("control record passed over", error=str(error))
-            continue
-        specs |= {spec.digest: spec for spec in found}
-    for value in _everything(config, "decisions"):
-        decision = Decision.decode(value)
-        if LEDGER in decision.details:
-            continue  # a subscriber's own
-        spec, name = specs.get(decision.config_digest or ""), decision.experiment_id
-        held = rollouts.get(name)
-        if spec is None:
-            if held is None:
-                strangers[name] = strangers.get(name, Chain()).after(decision)
-            continue
-        if held is None:
-            held = Rollout(spec, chain=strangers.pop(name, Chain()))
-        elif held.spec.digest != spec.digest:
-            held = Rollout(spec, fence=held.fence, chain=held.chain, control_offset=held.control_offset)
-        rollouts[name] = recalled(held, decision)
-    return rollouts, strangers
-
-
-def _everything(config: Config, name: str) -> list[bytes]:
-    """All values of a topic, up to its present end."""
-    read = kafka.to_end(config, config.topic(name), "rollout-recall")
-    return [value for message in read if (value := message.value()) is not None]
 
 
 def broker_settings(settings: Mapping[str, str]) -> dict[str, Any]:
@@ -121,27 +79,13 @@ def application(config: Config) -> tuple[Any, Hands]:
         await (await topics[topic].send(key=key.encode(), value=value, headers=headers))
 
     hands = Hands(config, publish)
-    lock = asyncio.Lock()
-    begun = asyncio.Event()
-
-    async def begin() -> None:
-        if not begun.is_set():
-            hands.rollouts, hands.strangers = await asyncio.to_thread(recall, config)
-            await hands.finish_planned()
-            begun.set()
-
-    async def at_start() -> None:
-        """What was planned is finished even if no message ever comes."""
-        async with lock:
-            await begin()
+    leader = Leader(config, hands)
 
     async def take(handle: Callable[[bytes, int, Any], Awaitable[None]], message: Any) -> None:
-        async with lock:
-            await begin()
-            try:
-                await handle(message.value, message.offset, message.headers)
-            except (Malformed, UnknownSchema, Errors) as error:
-                log.error("record refused", error=str(error))
+        try:
+            await leader.do(lambda: handle(message.value, message.offset, message.headers))
+        except (Malformed, UnknownSchema, Errors) as error:
+            log.error("record refused", error=str(error))
 
     async def control(stream: Any) -> None:
         async for event in stream.events():
@@ -152,12 +96,10 @@ def application(config: Config) -> tuple[Any, Hands]:
             await take(hands.verdict, event.message)
 
     async def again() -> None:
-        """A rollback that a target did not carry out is carried out again."""
-        async with lock:
-            if begun.is_set():
-                await hands.again()
+        """At the start what was planned is finished even if no message comes; then what did not work is tried again."""
+        await leader.do(hands.again)
 
-    app.task(at_start)
+    app.task(again)
     app.timer(AGAIN_EVERY_S)(again)
     app.agent(topics["control"], concurrency=1, name="control")(control)
     app.agent(topics["verdicts"], concurrency=1, name="verdicts")(verdicts)

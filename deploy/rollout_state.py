@@ -78,6 +78,11 @@ class Rollout:
     chain: Chain = NEW_CHAIN
     control_offset: int = -1
     """Of the last control record that was taken."""
+    approved: bool = False
+    """Whether a person approved of the next shift, where the spec asks for that."""
+    healthy: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By candidate: event time since which every verdict was HEALTHY and none was to HOLD."""
+    promoted_us: int | None = None
     known: tuple[str, ...] = ()
     """Causes that were refused, the latest `KNOWN_MAX`: they are told once."""
 
@@ -98,6 +103,10 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     if decision.outcome == "REFUSED":
         return taken
     state = State(decision.state_after)
+    taken = replace(
+        taken, approved=details.get("approved") == "yes",
+        promoted_us=decision.time if state is State.PROMOTED and decision.outcome == "DONE" else taken.promoted_us,
+    )  # fmt: skip
     out = frozenset(filter(None, details.get("out", "").split(",")))
     if decision.outcome == "PLANNED":
         shift = Shift(decision.decision_id, decision.step or 0, decision.weights, decision)

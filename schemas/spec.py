@@ -115,7 +115,8 @@ class Arm(Model):
 
 
 class Policy(Model):
-    """The two error budgets and when a rollout may end; durations in microseconds."""
+    """The two error budgets and when a rollout may end; durations in microseconds. `approval`: of what a person must approve;
+    `healthy_for`: a promotion waits until every verdict was HEALTHY for so long."""
 
     alpha: Risk = 0.01
     beta: Risk = 0.05
@@ -125,6 +126,8 @@ class Policy(Model):
         default=86_400_000_000, alias="max_duration", json_schema_extra={"default": "24h"}
     )
     on_no_data: Literal["hold", "rollback"] = "hold"
+    approval: Literal["none", "promotion", "steps"] = "none"
+    healthy_for_us: DurationUs = Field(default=0, alias="healthy_for", json_schema_extra={"default": "0s"})
     sustained_us: DurationUs = Field(default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"})
 
 

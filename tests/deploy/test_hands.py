@@ -12,7 +12,7 @@ import pytest
 from deploy.audit import audited
 from deploy.hands import Hands
 from deploy.journal import Journal
-from deploy.rollout_app import recall
+from deploy.leader import Leader
 from deploy.traffic.haproxy import Haproxy
 from schemas.config import Config, load_config
 from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
@@ -82,11 +82,10 @@ def work(config: Config, made: ExperimentSpec, said: Verdict | None, points: Poi
 
     async def life() -> None:
         hands = Hands(config, publish)
-        hands.rollouts, hands.strangers = recall(config)
-        await hands.finish_planned()
-        await hands.control(applied(made), CONTROL_OFFSET, [])
+        leader = Leader(config, hands)
+        await leader.do(lambda: hands.control(applied(made), CONTROL_OFFSET, []))
         if said is not None:
-            await hands.verdict(said.encode(), said.sequence, [])
+            await leader.do(lambda: hands.verdict(said.encode(), said.sequence, []))
 
     points.around(Journal, "write")
     points.around(Path, "replace")

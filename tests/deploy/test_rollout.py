@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.rollout import announce, step, take_command, take_verdict
+from deploy.reception import take_command, take_verdict
+from deploy.rollout import announce, step
 from deploy.rollout_state import Action, Event, Record, Rollout, Shift, recalled
-from deploy.transitions import COMMANDS, SHIFTS, TRANSITIONS, Kind, State
+from deploy.transitions import COMMANDS, DOCUMENT, SHIFTS, TRANSITIONS, Kind, State, written
 from schemas.control import Command
 from schemas.decision import Decision
 from schemas.spec import ExperimentSpec, load_specs
@@ -75,7 +76,10 @@ class World:
         return True
 
     def restart(self) -> None:
-        rollout = Rollout(SPEC)
+        self.restart_with(SPEC)
+
+    def restart_with(self, spec: ExperimentSpec) -> None:
+        rollout = Rollout(spec)
         for decision in self.ledger:
             rollout = recalled(rollout, decision)
         self.rollout = rollout
@@ -100,7 +104,7 @@ def test_every_state_meets_every_event(state: State, kind: Kind) -> None:
     spec: ExperimentSpec | None = None
     if kind is Kind.APPLY:
         (spec,) = load_specs(SPEC.source.replace("10%", "20%"))
-    event = Event(kind, "cause", "reason", verdict=verdict("ADVANCE", 9), variant="canary", spec=spec)
+    event = Event(kind, "i" if shift else "cause", "reason", verdict=verdict("ADVANCE", 9), variant="canary", spec=spec)
     after, actions = step(rollout, event, NOW)
     if (state, kind) in TRANSITIONS:
         assert after.state == TRANSITIONS[state, kind] or (kind is Kind.ADVANCE and not actions)
@@ -110,6 +114,55 @@ def test_every_state_meets_every_event(state: State, kind: Kind) -> None:
         assert [a.decision.outcome for a in actions if isinstance(a, Record)] == ["REFUSED"]
         assert not [a for a in actions if isinstance(a, Shift)]
         assert step(after, event, NOW)[1] == [], "told twice"
+
+
+def test_the_diagram_in_the_docs_is_the_table() -> None:
+    text = DOCUMENT.read_text()
+    assert text == written(text), "run python -m deploy.transitions"
+    assert "baking --> promoting: force promote, promote" in text
+
+
+def test_a_promotion_waits_for_a_person_and_for_lasting_health_where_the_spec_asks() -> None:
+    (spec,) = load_specs(SPEC.source + "\npolicy: {approval: promotion, healthy_for: 10s}\n")
+    world = World(Rollout(spec))
+    world.do(step(world.rollout, Event(Kind.APPLY, spec.digest, "applied", spec=spec), NOW))
+
+    def say(action: str, sequence: int, after_s: int) -> State:
+        said = replace(verdict(action, sequence), event_time=NOW + after_s * 1_000_000)
+        world.do(take_verdict(world.rollout, said, NOW))
+        return world.rollout.state
+
+    assert (say("PROMOTE", 1, 0), world.ledger[-1].kind) == (State.BAKING, "hold")
+    assert "waits for a person's approval" in world.ledger[-1].reason
+    world.do(take_command(world.rollout, Command("c", "approve"), "ann", "seen", NOW))
+    assert say("PROMOTE", 2, 5) is State.BAKING
+    assert "has to be healthy for 10 s" in world.ledger[-1].reason
+    assert (say("HOLD", 3, 6), say("PROMOTE", 4, 12)) == (State.BAKING, State.BAKING)
+    world.restart_with(spec)
+    assert say("PROMOTE", 5, 16) is State.BAKING
+    assert (say("PROMOTE", 6, 26), world.weights["canary"]) == (State.PROMOTED, 1.0)
+
+
+def test_harm_after_the_promotion_rolls_back_within_the_window_and_not_later() -> None:
+    for late_us, end in ((0, State.ROLLED_BACK), (SPEC.rollback.window_us + 1, State.PROMOTED)):
+        world = applied()
+        world.do(take_verdict(world.rollout, verdict("PROMOTE", 1), NOW))
+        back = replace(verdict("ROLLBACK", 2), phase="watch", expires_at=NOW + 10 * SPEC.rollback.window_us)
+        world.do(take_verdict(world.rollout, back, NOW + late_us))
+        assert world.rollout.state is end
+
+
+def test_a_rollback_that_a_target_does_not_carry_out_stays_planned_and_is_told_once() -> None:
+    world = applied()
+    rollout, actions = take_verdict(world.rollout, verdict("ROLLBACK", 1), NOW)
+    shift = next(action for action in actions if isinstance(action, Shift))
+    for _ in range(3):
+        rollout, told = step(rollout, Event(Kind.SHIFT_FAILED, shift.intent_id, "it is down"), NOW)
+        assert (rollout.state, rollout.shift) == (State.ROLLING_BACK, shift)
+        world.do((rollout, told))
+    assert [d.outcome for d in world.ledger].count("FAILED") == 1
+    world.do(step(rollout, Event(Kind.SHIFTED, shift.intent_id, "at last"), NOW))
+    assert world.rollout.state is State.ROLLED_BACK
 
 
 def test_a_good_release_walks_its_steps_and_gets_all_traffic() -> None:
