@@ -126,11 +126,9 @@ def of_messages(messages: Sequence[Message], wants_headers: bool) -> Fetched:
     fetched = Fetched()
     by_topic: dict[str, list[Message]] = {}
     for message in messages:
-        error, topic = message.error(), str(message.topic())
+        error, topic = message.error(), message.topic() or ""
         if error is None:
             by_topic.setdefault(topic, []).append(message)
-        elif message.topic() is None:
-            fetched.told.append(Failed(None, error))
         else:
             fetched.told.append(_told(topic, int(message.partition() or 0), int(message.offset() or 0), error))
     for topic, held in by_topic.items():
@@ -155,6 +153,8 @@ def _ints(messages: Sequence[Message], of: Callable[[Message], Any]) -> Ints:
 
 
 def _told(topic: str, partition: int, offset: int, error: KafkaError) -> Ended | Failed:
+    if not topic:
+        return Failed(None, error)
     ended = error.code() == KafkaError._PARTITION_EOF  # pyright: ignore[reportPrivateUsage]  # its public name
     return Ended((topic, partition), offset) if ended else Failed((topic, partition), error)
 
@@ -220,14 +220,13 @@ class Blocks:
         fields = np.empty((n, kernel.COLUMNS), np.int64)
         data = np.empty(kernel.look(messages, self._timestamp, fields), np.uint8)
         topics = fields[:, kernel.TOPIC].copy()
-        names: dict[int, str] = {
-            topic: self.library.topic_name(topic).decode() for topic in dict.fromkeys(topics.tolist())
-        }
+        different = [int(topics[0])] if (topics == topics[0]).all() else dict.fromkeys(topics.tolist())
+        names: dict[int, str] = {topic: self.library.topic_name(topic).decode() if topic else "" for topic in different}
         begin, end = np.empty((2, n), np.int64), np.empty((2, n), np.int64)
         kernel.take(messages, self._destroy, fields, data, begin, end)
         data.flags.writeable = False
         whole = Records(
-            names[int(topics[0])], Packed(data, begin[0], end[0]), Packed(data, begin[1], end[1]),
+            next(iter(names.values())), Packed(data, begin[0], end[0]), Packed(data, begin[1], end[1]),
             fields[:, kernel.KEY_LENGTH] != kernel.NO_KEY, fields[:, kernel.PARTITION].copy(),
             fields[:, kernel.OFFSET].copy(), fields[:, kernel.TIMESTAMP] * 1000,
         )  # fmt: skip
