@@ -3,16 +3,17 @@
 A frozen pod or a full garbage collection makes one arm fail, or slow, for a window or two, and says nothing of
 the release: the same happens to the other arm at other times. Section 1 takes a window's events for
 independent, so that one such window can outweigh an hour. Here a window's excess over what earlier windows
-lead to expect counts only up to `BELIEVED` standard deviations, and as far beyond as the median of the last
-`CONFIRMING` windows lies: an excess that lasts is believed in full from its third window on, one that an arm
+lead to expect counts only up to `BELIEVED` standard deviations, and as far beyond as `LASTING` of
+the last `CONFIRMING` windows lie: an excess that lasts is believed in full from its fourth window on, one that an arm
 shows for ten seconds is not.
 
-HARM is asked about the candidate's excess with the candidate's surplus events handed to control, SAFETY about
-control's excess with the surplus handed to the candidate. While control is the far larger arm its own burst looks
-like a common one that the candidate withstands, so for SAFETY control's events count no further than `LEVEL` times
-its level lately; that surplus is dropped. All this only ever lowers evidence: whatever was an e-value stays one
-(l' <= l in section 1), no matter how the caps are chosen. What it costs is power in the first two windows of a
-lasting excess, measured in docs/judgement.md.
+HARM is asked without the candidate's surplus, SAFETY without control's; each is measured against what the *other* arm
+shows in the same window, so that a burst common to both counts and an arm's own cannot vouch for itself. While control
+is the far larger arm its own burst looks like a common one that the candidate withstands, so for SAFETY its events count no
+further than `LEVEL` times its level lately. What earlier windows lead to expect is learnt without surplus, too. All this
+only ever lowers evidence: whatever was an e-value stays one (l' <= l in section 1, since dropping an event of the arm that
+is asked to have more of them lowers l), no matter how the caps are chosen. What it costs is power in the first two
+windows of a lasting excess, measured in docs/judgement.md.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-BELIEVED = 1.8
-"""Standard deviations of one window's excess that need no confirmation."""
-CONFIRMING = 5
-"""Earlier windows whose median confirms more."""
+BELIEVED, BELIEVED_SAFE = 1.5, 1.8
+"""Standard deviations of one window's excess that need no confirmation, for HARM (at alpha) and for SAFETY (at beta)."""
+CONFIRMING, LASTING = 4, 3
+"""Of the last windows so many must show an excess; the least of these confirms as much."""
 LEVEL, LEVEL_EVENTS = 2.0, 4.0
 """Control's events count for SAFETY up to that many times its level, and these few more."""
 LEVEL_MEMORY = 0.9
@@ -52,31 +53,26 @@ class Bursts:
         """Control's events that its level lately explains."""
         return math.inf if self.level is None else LEVEL * self.level * requests + LEVEL_EVENTS
 
-    @property
-    def confirmed(self) -> float:
-        """The median of the last `CONFIRMING` windows; what is not there yet counts as 0."""
-        if len(self.recent) < CONFIRMING // 2 + 1:
-            return 0.0
-        padded = sorted((*self.recent, *(0.0,) * (CONFIRMING - len(self.recent))))
-        return padded[CONFIRMING // 2]
+    def _confirmed(self, sign: float) -> float:
+        """Standard deviations, in that direction, that the last windows bear out."""
+        lasting = sorted((sign * z for z in self.recent), reverse=True)[:LASTING]
+        return max(0.0, lasting[-1]) if len(lasting) == LASTING else 0.0
 
     def above(self) -> float:
         """Standard deviations of candidate's excess that count for HARM."""
-        return BELIEVED + max(0.0, self.confirmed)
+        return BELIEVED + self._confirmed(1.0)
 
     def below(self) -> float:
         """Standard deviations of control's excess that count for SAFETY."""
-        return BELIEVED + max(0.0, -self.confirmed)
+        return BELIEVED_SAFE + self._confirmed(-1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Parts, 0 to 1, of a window's events: of `candidate`'s what counts for HARM, of `control`'s what counts for SAFETY,
-    and what is `dropped` there. The rest changes arms."""
+    """Parts, 0 to 1, of a window's events: of `candidate`'s what counts for HARM, of `control`'s what counts for SAFETY."""
 
     candidate: float = 1.0
     control: float = 1.0
-    dropped: float = 0.0
 
 
 ALL = Kept()
@@ -87,20 +83,17 @@ def believed(ec: float, eb: float, pi: float, nb: float, bursts: Bursts) -> Kept
     candidate; `nb` are control's requests. A single event always counts.
 
     >>> believed(30.0, 10.0, 0.5, 1000.0, Bursts())
-    Kept(candidate=0.8564033262767694, control=1.0, dropped=0.0)
+    Kept(candidate=0.6744296255284556, control=1.0)
     """
-    counted = min(eb, bursts.most(nb))
-    candidate = control = 1.0
-    most = _quantile(ec + eb, pi, bursts.above())
-    if ec > most:
-        candidate = most / ec
-    most = min(counted, _quantile(ec + counted, 1 - pi, bursts.below()))
-    if eb > most:
-        control = most / eb
-    return Kept(candidate, control, (eb - counted) / eb if counted < eb else 0.0)
+    candidate, control = _most(eb, pi, bursts.above()), min(_most(ec, 1 - pi, bursts.below()), bursts.most(nb))
+    return Kept(candidate / ec if ec > candidate else 1.0, control / eb if eb > control else 1.0)
 
 
-def _quantile(events: float, pi: float, z: float) -> float:
-    """Of a binomial number, z standard deviations up, with the skewness term of Cornish and Fisher; at least 1."""
+def _most(other: float, pi: float, z: float) -> float:
+    """The most events x of an arm beside `other` of the other arm that are within z standard deviations of its share `pi`
+    of all of them, x <= (x + other) pi + z sqrt((x + other) pi (1 - pi)), with the skewness term of Cornish and Fisher;
+    at least 1."""
+    q = 1 - pi
+    root = (z * math.sqrt(pi * q) + math.sqrt(z * z * pi * q + 4 * q * other)) / (2 * q)
     skew = (z * z - 1) * (1 - 2 * pi) / 6
-    return max(1.0, events * pi + z * math.sqrt(events * pi * (1 - pi)) + max(0.0, min(skew, 1.0)))
+    return max(1.0, root * root - other + max(0.0, min(skew, 1.0)))

@@ -65,9 +65,9 @@ def betted(ec: float | Floats, eb: float | Floats, log_b: Floats, kept: Kept = A
     if kept == ALL:
         rows = ec * _LOG_GRID + events * log_b
     else:
-        counted = events - eb * kept.dropped
-        harm = ec * kept.candidate * _LOG_GRID[ABOVE] + events * log_b[..., ABOVE]
-        safety = (counted - eb * kept.control) * _LOG_GRID[BELOW] + counted * log_b[..., BELOW]
+        fewer_c, fewer_b = ec * kept.candidate, eb * kept.control
+        harm = fewer_c * _LOG_GRID[ABOVE] + (fewer_c + eb) * log_b[..., ABOVE]
+        safety = ec * _LOG_GRID[BELOW] + (ec + fewer_b) * log_b[..., BELOW]
         rows = np.concatenate((harm, safety), axis=-1)
     return rows.reshape(-1, 2 * BETS)
 

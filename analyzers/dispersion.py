@@ -17,13 +17,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from analyzers.bursts import Bursts, Kept, believed
+from analyzers.bursts import ALL, Bursts, Kept, believed
+from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
 
 Floats = npt.NDArray[np.float64]
 
-TIME_WINDOWS_MIN = 11
-"""Windows before the scatter between windows is believed."""
 EXPECTED_MIN = 1.0
 """Expected events of the smaller arm in a window before its plain z is used."""
 _BESSEL = UNIT_BUCKETS / (UNIT_BUCKETS - 1)
@@ -44,11 +43,11 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clumps:
-    """Cumulative sums behind phi. Not a monoid: `drift` depends on the order of windows.
+    """Cumulative sums behind phi. Not a monoid: `scatter` depends on the order of windows.
 
     `matched_c`, `matched_b` are the Mantel-Haenszel sums ``sum Ec nb/n`` and ``sum Eb nc/n``: each window's
     events of one arm, weighted by the other arm's share, so that their ratio is an effect free of Simpson's
-    paradox.
+    paradox. `trusted_*` are the same without unconfirmed bursts: what later windows are measured against.
     """
 
     difference: Floats
@@ -58,21 +57,21 @@ class Clumps:
     matched_c: float
     matched_b: float
     matched: float
-    last_z: float
-    drift: float
-    windows: int
+    scatter: Scatter = field(default_factory=Scatter)
     bursts: Bursts = field(default_factory=Bursts)
+    trusted_c: float = 0.0
+    trusted_b: float = 0.0
 
     @classmethod
     def zero(cls) -> Self:
         """Before the first window."""
-        return cls(np.zeros(UNIT_BUCKETS), np.zeros(UNIT_BUCKETS), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        return cls(np.zeros(UNIT_BUCKETS), np.zeros(UNIT_BUCKETS), 0.0, 0.0, 0.0, 0.0, 0.0)
 
     def add(
         self, nc: float, nb: float, ec: float, eb: float, r0: float = 1.0,
-        units: tuple[Buckets, Buckets] | None = None,
+        units: tuple[Buckets, Buckets] | None = None, kept: Kept = ALL,
     ) -> Clumps:  # fmt: skip
-        """One window more: requests and events of both arms, and their unit buckets where known."""
+        """One window more: requests and events of both arms, their unit buckets where known, what is believed of them."""
         difference, control, variance, control_events = (
             self.difference,
             self.control,
@@ -91,40 +90,40 @@ class Clumps:
                 control = control + residual_b
                 variance += g * g * (sc + q * q * sb)
                 control_events += sb
-        last_z, drift, windows, bursts = self._time(nc, nb, ec, eb)
+        scatter, bursts = self._time(nc, nb, ec, eb)
         n = nc + nb
         return Clumps(
             difference, control, variance, control_events,
             self.matched_c + ec * nb / n, self.matched_b + eb * nc / n, self.matched + nc * nb / n,
-            last_z, drift, windows, bursts,
+            scatter, bursts,
+            self.trusted_c + ec * kept.candidate * nb / n, self.trusted_b + eb * kept.control * nc / n,
         )  # fmt: skip
 
     def expected(self, nc: float, nb: float) -> float:
         """The candidate's share of a window's events, by the effect of earlier windows."""
-        exposed = (1 + self.matched_c) / (1 + self.matched_b) * nc
+        exposed = (1 + self.trusted_c) / (1 + self.trusted_b) * nc
         return exposed / (exposed + nb)
 
     def believed(self, nc: float, nb: float, ec: float, eb: float) -> Kept:
         """The parts of the candidate's and of control's events that count (`analyzers.bursts`)."""
         return believed(ec, eb, self.expected(nc, nb), nb, self.bursts)
 
-    def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[float, float, int, Bursts]:
-        """The window's z against the effect of earlier windows, the sum of squared steps, the count.
+    def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[Scatter, Bursts]:
+        """With the window's z against the effect of earlier windows.
 
         With few events expected steps are those of Anscombe's variance-stabilised z (1948): the plain one is then so
         skewed that a single error looks like a burst, and phi would double just when harm shows.
         """
         events = ec + eb
         if events <= 0:
-            return self.last_z, self.drift, self.windows, self.bursts.quiet(nb)
+            return self.scatter, self.bursts.quiet(nb)
         pi = self.expected(nc, nb)
         z = (ec - events * pi) / math.sqrt(events * pi * (1 - pi))
         told = z
         if events * min(pi, 1 - pi) < EXPECTED_MIN:
             share = (ec + 0.375) / (events + 0.75)
             told = 2 * math.sqrt(events) * (math.asin(math.sqrt(share)) - math.asin(math.sqrt(pi)))
-        step = (told - self.last_z) ** 2 if self.windows else 0.0
-        return told, self.drift + step, self.windows + 1, self.bursts.add(z, eb / nb, nb)
+        return self.scatter.add(told), self.bursts.add(z, eb / nb, nb)
 
     def phi_unit(self) -> float:
         """Scatter of the buckets' differences against that of independent events."""
@@ -135,10 +134,8 @@ class Clumps:
         return _BESSEL * float(self.control @ self.control) / self.control_events if self.control_events > 0 else 1.0
 
     def phi_time(self) -> float:
-        """Scatter between neighbouring windows (von Neumann's ratio): an arm's own bursts."""
-        if self.windows < TIME_WINDOWS_MIN:
-            return 1.0
-        return self.drift / (2 * (self.windows - 1))
+        """Scatter between neighbouring windows: an arm's own bursts."""
+        return self.scatter.variance()
 
     def phi(self) -> float:
         """The design effect, at least 1."""

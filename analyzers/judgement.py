@@ -14,17 +14,17 @@ sample-ratio INVALID; whatever else holds; then the steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
 from analyzers import reasons
 from analyzers.counts import mean_of_logs
-from analyzers.sli import Reading
+from analyzers.sli import Reading, Weighed
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced
 from schemas.spec import ExperimentSpec, SliSpec
-from schemas.verdict import EVIDENCE_MAX, Action, Conclusion, Evidence, EvidenceStatus, Needed
+from schemas.verdict import EVIDENCE_MAX, Action, Budget, Conclusion, Evidence, EvidenceStatus, Needed
 
 REQUESTS_MAX = 1e15
 """A forecast beyond this is no forecast."""
@@ -63,6 +63,7 @@ class Judgement:
     evidence: tuple[Evidence, ...]
     needed: Mapping[str, Needed] | None
     weight: float
+    budget: Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
     final = answer.action in ("PROMOTE", "ROLLBACK")
     return Judgement(
         answer.action, answer.conclusion, answer.reason, tuple(_evidence(case, *item) for item in case.read),
-        None if final else case.needed, _weight(case, answer.action),
+        None if final else case.needed, _weight(case, answer.action), _budget(case, answer),
     )  # fmt: skip
 
 
@@ -147,13 +148,17 @@ def log_mean_harm(logs: list[float]) -> float:
     return mean_of_logs(logs) if logs else 0.0
 
 
-def weigh(spec: ExperimentSpec, trial: Trial) -> tuple[bool, bool]:
-    """Whether HARM and whether SAFETY of every enforced SLI stand now: what `judge` finds, without its report."""
-    weights = [
+def weights(spec: ExperimentSpec, trial: Trial) -> list[Weighed]:
+    """ln e of HARM and of SAFETY of every enforced SLI now."""
+    return [
         kinds()[sli.type].weigh(state)
         for sli, state in zip(spec.slis, trial.states, strict=True)
         if enforced(spec, sli)
-    ]
+    ]  # fmt: skip
+
+
+def weigh(spec: ExperimentSpec, weights: Sequence[Weighed]) -> tuple[bool, bool]:
+    """Whether HARM and whether SAFETY of every enforced SLI stand at these weights: what `judge` finds, without its report."""
     limit = math.log(max(len(spec.candidates), 1) / spec.policy.alpha)
     harm = bool(weights) and log_mean_harm([harm for harm, _ in weights]) >= limit
     asked = math.log(1 / spec.policy.beta)
@@ -316,6 +321,22 @@ def _evidence(case: _Case, sli: SliSpec, reading: Reading) -> Evidence:
         _six(case.threshold), None if safety is None else _six(e_value(safety)),
         None if safety is None else _six(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
         status,
+    )  # fmt: skip
+
+
+def _budget(case: _Case, answer: _Answer) -> Budget:
+    """Of alpha and beta: what acting now would risk, and what this answer spends."""
+    policy = case.spec.policy
+    shown = [reading.log_safety for _, reading in case.enforced if reading.log_safety is not None]
+    least = min(shown, default=None)
+    rollback_risk = math.exp(-max(case.log_mean, 0.0))
+    promote_risk = math.exp(-max(least, 0.0)) if least is not None else 1.0
+    harmed = answer.action == "ROLLBACK" and answer.conclusion == "HARM"
+    return Budget(
+        policy.alpha, _six(1 / case.limit), _six(rollback_risk) if harmed else 0.0, _six(rollback_risk),
+        policy.beta, _six(promote_risk) if answer.action == "PROMOTE" else 0.0, _six(promote_risk),
+        len(case.enforced), _six(e_value(case.log_mean)), _six(case.limit),
+        None if least is None else _six(e_value(least)), _six(1 / policy.beta),
     )  # fmt: skip
 
 

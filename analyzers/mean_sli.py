@@ -106,7 +106,7 @@ def read(state: MeanState) -> Reading:
     """What is known now; e = 1 until the normal approximation may be used."""
     means = state.means
     n_baseline, n_candidate = int(means.n_b), int(means.n_c)
-    if not means.windows:
+    if not means.scatter.windows:
         return Reading(None, None, None, None, None, 0.0, 0.0, n_baseline, n_candidate)
     baseline = means.h_mean_b / means.h
     information = means.information()

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.bursts import Bursts
-from analyzers.dispersion import TIME_WINDOWS_MIN
+from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
 
 Floats = npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Means:
-    """Sums of section 3; `ratio` is 1 + tol. Not a monoid: `drift` depends on the order of windows."""
+    """Sums of section 3; `ratio` is 1 + tol. Not a monoid: `scatter` depends on the order of windows."""
 
     ratio: float
     units: bool
@@ -79,9 +79,7 @@ class Means:
     free_b: float = 0.0
     h2_c: float = 0.0
     h2_b: float = 0.0
-    last_u: float = 0.0
-    drift: float = 0.0
-    windows: int = 0
+    scatter: Scatter = field(default_factory=Scatter)
     n_c: float = 0.0
     n_b: float = 0.0
     difference: Floats = field(default_factory=lambda: _NO_BUCKETS)
@@ -114,7 +112,7 @@ class Means:
             self.h_mean_c + h * candidate.mean, self.h_mean_b + h * control.mean,
             self.squares_c + candidate.squares / scale**2, self.squares_b + control.squares / scale**2,
             self.free_c + nc - 1, self.free_b + nb - 1, self.h2_c + h * h / nc, self.h2_b + h * h / nb,
-            u, self.drift + ((u - self.last_u) ** 2 if self.windows else 0.0), self.windows + 1,
+            self.scatter.add(u),
             self.n_c + nc, self.n_b + nb, difference, control_part, buckets,
             self.s_harm + h * high, self.s_safety + h * low, self.bursts.add((delta - centre) / sd),
         )  # fmt: skip
@@ -125,8 +123,7 @@ class Means:
         own = self.ratio**2 * _cv2(self.squares_b + control.squares / scale, self.free_b + control.n - 1)
         other = _cv2(self.squares_c + candidate.squares / scale, self.free_c + candidate.n - 1)
         naive = max(other, own) / candidate.n + own / control.n
-        between = self.drift / (2 * (self.windows - 1) * h) if self.windows >= TIME_WINDOWS_MIN else 0.0
-        return math.sqrt(max(naive, between))
+        return math.sqrt(max(naive, self.scatter.variance(naive * h) / h))
 
     @property
     def d(self) -> float:
@@ -145,7 +142,7 @@ class Means:
 
     def ready(self) -> bool:
         """Whether the normal approximation may be used."""
-        enough = self.n_c >= REQUESTS_MIN and self.windows > 0
+        enough = self.n_c >= REQUESTS_MIN and self.scatter.windows > 0
         return enough and (not self.units or int(np.count_nonzero(self.buckets)) >= BUCKETS_MIN)
 
     def information(self) -> float:
@@ -153,7 +150,7 @@ class Means:
         cv2_b, cv2_c = _cv2(self.squares_b, self.free_b), _cv2(self.squares_c, self.free_c)
         own = self.ratio**2 * cv2_b
         naive = max(cv2_c, own) * self.h2_c + own * self.h2_b
-        over_time = self.h * self.drift / (2 * (self.windows - 1)) if self.windows >= TIME_WINDOWS_MIN else 0.0
+        over_time = self.h * self.scatter.variance(naive / self.h)
         deff, between = 1.0, 0.0
         if self.units:
             between = _BESSEL * float(self.difference @ self.difference)

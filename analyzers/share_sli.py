@@ -116,7 +116,7 @@ class ShareSli:
         return State(
             state.relative, state.r0, state.d, state.units, state.alpha, state.beta, starts,
             state.counts.add(rows, starts.begun(pair.start_us, pair.step), ABOVE, tilt),
-            state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair)),
+            state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair), kept),
             state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
             1.0 if against is not None else current_share(pair.share, nc, nb), against, state.scale, state.detail,
         )  # fmt: skip

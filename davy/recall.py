@@ -45,7 +45,8 @@ def _verdict(row: Mapping[str, Any], config: Config) -> Verdict:
         values[name] = row.get(f"{name}_us") or micros(row[name])
     if "offsets" not in row:
         values["offsets"] = dict(zip(row["offsets.key"], row["offsets.value"], strict=True))
-    values["needed"] = json.loads(row["needed"]) if row["needed"] else None
+    for name in ("needed", "budget"):
+        values[name] = json.loads(row[name]) if row.get(name) else None
     values["evidence"] = [{field.name: item[field.name] for field in fields(Evidence)} for item in evidence]
     return Verdict.from_avro(values)
 

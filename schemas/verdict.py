@@ -48,6 +48,31 @@ class Needed(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Budget(Record):
+    """The two error budgets as they stand for one candidate.
+
+    `alpha` and `beta` are the spec's, `alpha_candidate` this candidate's part of alpha, shared by `slis` enforced SLIs.
+    `evidence` is the mean evidence of harm, which rolls back at `threshold`; `rollback_risk` bounds the chance that a
+    harmless release ever shows as much: what a ROLLBACK now would spend. `safety_evidence` is the least of the enforced
+    SLIs', which promotes at `safety_threshold`; `promote_risk` bounds the chance that a release beyond its tolerance shows
+    as much now. `alpha_spent` and `beta_spent` are what this verdict spends: 0 unless it acts.
+    """
+
+    alpha: float
+    alpha_candidate: float
+    alpha_spent: float
+    rollback_risk: float
+    beta: float
+    beta_spent: float
+    promote_risk: float
+    slis: int
+    evidence: float
+    threshold: float
+    safety_evidence: float | None
+    safety_threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict(Record):
     """One answer about one candidate. Times are UTC microseconds; `offsets` maps "topic/partition" to an offset."""
 
@@ -74,6 +99,8 @@ class Verdict(Record):
     offsets: Mapping[str, int]
     config_digest: str
     code_version: str
+    budget: Budget | None = None
+    """None in verdicts from before there was one."""
 
     @property
     def final(self) -> bool:
@@ -86,5 +113,7 @@ class Verdict(Record):
         needed = data["needed"]
         if needed is not None:
             needed = {sli: Needed.from_avro(item) for sli, item in needed.items()}
-        values: dict[str, Any] = {**data, "evidence": evidence, "needed": needed}
+        budget = data.get("budget")
+        budget = None if budget is None else Budget.from_avro(budget)
+        values: dict[str, Any] = {**data, "evidence": evidence, "needed": needed, "budget": budget}
         return cls(**values)

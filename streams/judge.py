@@ -286,6 +286,7 @@ class Judge:
             offsets=offsets,
             config_digest=digest,
             code_version=self.settings.code_version,
+            budget=judgement.budget,
         )
 
     def _summaries(self, closed_us: int, out: list[Output]) -> None:

@@ -194,7 +194,7 @@ def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
     return State(
         state.p, state.relative, state.tolerance, state.units, state.alpha, state.beta, starts,
         state.counts.add(increments(nc, nb, ec, eb, kept=kept), starts.begun(piece.start_us, piece.step)),
-        state.clumps.add(nc, nb, float(ec[_HARM]), float(eb[_HARM]), 1.0, _buckets(state, piece)),
+        state.clumps.add(nc, nb, float(ec[_HARM]), float(eb[_HARM]), 1.0, _buckets(state, piece), kept),
         state.control.add(piece.control.histogram, h / nb),
         state.candidate.add(piece.candidate.histogram, h / nc),
         None, int(edge_b[_HARM]), int(edge_c[_HARM]),

@@ -67,11 +67,12 @@ class Throughput:
         if share is None or not pair.steady or not 0 < share < 1 or x + y <= 0:
             return state
         starts = state.starts.at(pair.start_us)
-        rows = betted(x, y, _factors(share, state.kept), state.clumps.believed(share, 1 - share, x, y))
+        kept = state.clumps.believed(share, 1 - share, x, y)
+        rows = betted(x, y, _factors(share, state.kept), kept)
         return State(
             state.kept, state.units, state.alpha, starts,
             state.counts.add(rows, starts.begun(pair.start_us, pair.step), BELOW),
-            state.clumps.add(share, 1 - share, x, y),
+            state.clumps.add(share, 1 - share, x, y, kept=kept),
             share_clumps(state.shares, pair, share) if state.units else state.shares,
             state.seconds + (pair.end_us - pair.start_us) / 1e6,
             state.expected + pair.control.weight / WEIGHT_ONE * share / (1 - share),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analyzers import trial as trials
-from analyzers.judgement import weigh
-from analyzers.slis import kinds
+from analyzers.judgement import weigh, weights
+from analyzers.sli import Weighed
 from bench.judgement.worlds import NONE, Effect, World
 from schemas.spec import ExperimentSpec, load_specs
 
@@ -62,7 +62,8 @@ def run(world: World, experiment: ExperimentSpec, seed: int, effect: Effect = NO
         trial = trials.step(trial, window)
         requests += window.candidate.rows if i >= effect.since else 0
         outcome.invalid |= trial.closed is not None
-        harm, safe = weigh(experiment, trial)
+        now = weights(experiment, trial)
+        harm, safe = weigh(experiment, now)
         if harm and outcome.rollback == NEVER:
             outcome.rollback, outcome.rollback_requests = i - effect.since, requests
             if stop:
@@ -70,13 +71,12 @@ def run(world: World, experiment: ExperimentSpec, seed: int, effect: Effect = NO
         if safe and outcome.safe == NEVER:
             outcome.safe, outcome.safe_requests = i - effect.since, requests
         if not stop:
-            _alone(outcome, experiment, trial)
+            _alone(outcome, experiment, now)
     return outcome
 
 
-def _alone(outcome: Outcome, experiment: ExperimentSpec, trial: trials.Trial) -> None:
-    for sli, state in zip(experiment.slis, trial.states, strict=True):
-        harm, safety = kinds()[sli.type].weigh(state)
+def _alone(outcome: Outcome, experiment: ExperimentSpec, now: list[Weighed]) -> None:
+    for sli, (harm, safety) in zip(experiment.slis, now, strict=True):
         if harm >= math.log(1 / ALPHA):
             outcome.harm_alone.add(sli.name)
         if safety is not None and safety >= math.log(1 / BETA):

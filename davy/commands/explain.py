@@ -156,6 +156,32 @@ def _safety_way(verdict: Verdict, item: Evidence) -> str:
     return f"; safety {_safety(item)}: about {needed.requests:,} more requests{seconds}"
 
 
+def budget_lines(verdict: Verdict) -> list[str]:
+    """What of alpha and beta was spent, and what acting at this verdict would have risked."""
+    budget = verdict.budget
+    if budget is None:
+        return []
+    shared = "" if budget.alpha_candidate == budget.alpha else f", {budget.alpha_candidate:.3g} for {verdict.variant}"
+    slis = f"{budget.slis} SLI{'' if budget.slis == 1 else 's'}"
+    alpha = (
+        f"alpha {budget.alpha:g}{shared} over {slis}: {_spent(budget.alpha_spent)}; a harmless release ever shows evidence "
+        f"{short(budget.evidence)} with a chance of at most {budget.rollback_risk:.3g} (it rolls back at "
+        f"{budget.threshold:.6g})"
+    )
+    if budget.safety_evidence is None:
+        return [alpha, f"beta {budget.beta:g}: no SLI here can be shown to be safe"]
+    return [
+        alpha,
+        f"beta {budget.beta:g}: {_spent(budget.beta_spent)}; a release beyond its tolerance shows evidence of safety "
+        f"{short(budget.safety_evidence)} with a chance of at most {budget.promote_risk:.3g} (it promotes at "
+        f"{budget.safety_threshold:.6g})",
+    ]
+
+
+def _spent(risk: float) -> str:
+    return f"{risk:.3g} spent" if risk else "nothing spent"
+
+
 def reproduce(verdict: Verdict, config: Config) -> str:
     """The command that computes the same verdict again."""
     where = "" if config.data_dir == Path(".davy") else f" --dir {shlex.quote(str(config.data_dir))}"
@@ -183,6 +209,7 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, conf
         rule = rule_of(verdict, spec)
         _section(console, "rule", [rule.sentence])
         _section(console, f"in the spec ({spec.path})", spec_lines(spec, rule.paths))
+    _section(console, "error budget", budget_lines(verdict))
     console.print()
     console.print(evidence_table(verdict, spec))
     if spec is not None:

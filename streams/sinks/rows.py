@@ -31,6 +31,7 @@ def of_verdict(value: bytes) -> Rows:
     needed = row["needed"]
     del row["evidence"]
     row["needed"] = None if needed is None else json.dumps(needed)
+    row["budget"] = None if row["budget"] is None else json.dumps(row["budget"])
     return {
         "verdicts": [row],
         "evidence": [_evidence(verdict, i, item) for i, item in enumerate(verdict.evidence)],

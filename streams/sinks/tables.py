@@ -162,7 +162,7 @@ VERDICTS = Table(
         "environment": "label", "epoch": "int", "sequence": "int", "issued_at": "time",
         "event_time": "time", "expires_at": "time", "phase": "label", "action": "label",
         "conclusion": "label", "step": "int", "weight": "float", "reason": "text", "needed": "text?",
-        "offsets": "ints", "config_digest": "label", "code_version": "label",
+        "offsets": "ints", "config_digest": "label", "code_version": "label", "budget": "text?",
     },
     key=("experiment_id", "variant", "event_time", "verdict_id"), version="epoch", month="event_time",
 )  # fmt: skip

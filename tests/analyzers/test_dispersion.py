@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from analyzers.dispersion import TIME_WINDOWS_MIN, Buckets, Clumps, ShareClumps, bucket_sums
+from analyzers.bursts import Kept
+from analyzers.dispersion import Buckets, Clumps, ShareClumps, bucket_sums
+from analyzers.scatter import Scatter
 
 B = 128
 
@@ -63,8 +65,10 @@ def test_phi_is_the_formula(r0: float) -> None:
     clumps = fold(items, r0)
     assert clumps.phi_unit() == pytest.approx(B / (B - 1) * sum(x * x for x in big_g) / v0)
     assert clumps.phi_control() == pytest.approx(B / (B - 1) * sum(x * x for x in big_b) / errors_b)
-    steps = [(zs[i] - zs[i - 1]) ** 2 for i in range(1, len(zs))]
-    assert clumps.phi_time() == pytest.approx(sum(steps) / (2 * len(steps)))
+    scatter = Scatter()
+    for z in zs:
+        scatter = scatter.add(z)
+    assert clumps.phi_time() == pytest.approx(scatter.variance())
     assert clumps.matched_c == pytest.approx(numerator)
 
 
@@ -75,12 +79,21 @@ def test_independent_events_have_a_design_effect_near_one_and_clumps_their_size(
     assert clumped.phi_control() == pytest.approx(8, rel=0.35)
 
 
-def test_scatter_between_windows_waits_for_enough_of_them() -> None:
-    clumps = Clumps.zero()
-    for i in range(TIME_WINDOWS_MIN + 1):
-        assert (clumps.phi_time() == 1.0) == (i < TIME_WINDOWS_MIN)
+def test_an_arms_own_bursts_tell_from_the_second_window_on() -> None:
+    clumps, seen = Clumps.zero(), []
+    for i in range(12):
         clumps = clumps.add(1000, 1000, 50.0 if i % 2 else 0.0, 10)
-    assert clumps.phi() > 10
+        seen.append(clumps.phi())
+    assert seen[0] == 1.0
+    assert 2 < seen[1] < seen[2] < seen[-1]
+    assert seen[-1] > 10
+
+
+def test_what_is_expected_is_learnt_without_what_is_not_believed() -> None:
+    half, full = (Clumps.zero().add(1000, 1000, 40, 10, kept=kept) for kept in (Kept(0.5), Kept()))
+    assert half.expected(1000, 1000) == pytest.approx(11 / 17)  # 1 + 20 / 2 against 1 + 10 / 2
+    assert full.expected(1000, 1000) == pytest.approx(21 / 27)
+    assert half.matched_c == full.matched_c == 20
 
 
 def test_nothing_seen_is_no_clump() -> None:

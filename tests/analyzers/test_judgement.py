@@ -255,3 +255,32 @@ def test_e_values_are_capped() -> None:
 def test_the_same_input_gives_the_same_answer() -> None:
     experiment = spec(ERRORS, TRAFFIC, steps=TWO_STEPS)
     assert at(trial_of(experiment), experiment) == at(trial_of(experiment), experiment)
+
+
+def test_every_verdict_says_what_of_the_budget_is_spent() -> None:
+    experiment = spec(ERRORS, TRAFFIC, steps=TWO_STEPS, candidates=("canary", "other"))
+    running = at(trial_of(experiment, 6, c=(50, 0), b=(50, 0)), experiment).budget
+    assert (running.alpha, running.alpha_candidate, running.beta, running.slis) == (0.01, 0.005, 0.05, 2)
+    assert (running.alpha_spent, running.beta_spent) == (0.0, 0.0)
+    assert (running.threshold, running.safety_threshold) == (200.0, 20.0)
+    assert running.rollback_risk == pytest.approx(min(1.0, 1 / running.evidence))
+    back = at(trial_of(experiment, c=(500, 60)), experiment)
+    assert verdict(back) == ("ROLLBACK", "HARM")
+    assert 0 < back.budget.alpha_spent == back.budget.rollback_risk < 0.005
+    assert back.budget.evidence == pytest.approx(sum(item.evidence for item in back.evidence) / 2, rel=1e-4)
+    done = at(trial_of(experiment, 24, step=1), experiment, step=1, weight_applied_us=MINUTE)
+    assert verdict(done) == ("PROMOTE", "HEALTHY")
+    assert done.budget.alpha_spent == 0.0
+    assert 0 < done.budget.beta_spent <= 0.05
+    assert done.budget.safety_evidence == done.evidence[0].safety_evidence
+    shadow = at(trial_of(spec(steps=TWO_STEPS, mode="shadow"), c=(500, 60)), spec(steps=TWO_STEPS, mode="shadow"))
+    assert verdict(shadow) == ("HOLD", "HARM")
+    assert shadow.budget.alpha_spent == 0.0
+
+
+def test_a_budget_without_safety_or_without_slis_is_an_answer() -> None:
+    traffic = spec(TRAFFIC, steps=TWO_STEPS)
+    assert at(trial_of(traffic), traffic).budget.safety_evidence is None
+    none = spec(ERRORS[:-1] + ", mode: shadow}", steps=TWO_STEPS)
+    budget = at(trial_of(none), none).budget
+    assert (budget.slis, budget.evidence, budget.rollback_risk, budget.promote_risk) == (0, 1.0, 1.0, 1.0)

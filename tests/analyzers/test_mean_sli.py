@@ -74,7 +74,7 @@ def test_the_first_piece_only_sets_the_cap() -> None:
     state = LATENCY.start(sli(MEAN), PLAN)
     values = {"duration_us": np.full(20, 100.0)}
     state = LATENCY.step(state, pair(0, arm(20, measures=values), arm(20, measures=values)))
-    assert state.means.windows == 0
+    assert state.means.scatter.windows == 0
     assert state.cap == pytest.approx(300, rel=0.02)
 
 

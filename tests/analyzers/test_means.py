@@ -17,6 +17,7 @@ from analyzers.means import (
     log_evidence,
     log_normal_cdf,
 )  # fmt: skip
+from analyzers.scatter import Scatter
 from tests.analyzers.oracles import normal_log_cdf, normal_log_density
 
 B = 128
@@ -58,10 +59,10 @@ def test_information_is_the_formula(units: bool) -> None:
     rng = np.random.default_rng(5)
     ratio = 1.05
     means = Means(ratio, units)
-    s = h_sum = h2c = h2b = qc = qb = fc = fb = drift = 0.0
+    s = h_sum = h2c = h2b = qc = qb = fc = fb = 0.0
+    scatter = Scatter()
     full, own_part = [0.0] * B, [0.0] * B
-    last = 0.0
-    for t in range(14):
+    for _ in range(14):
         nc, nb = int(rng.integers(20, 60)), int(rng.integers(100, 200))
         xc, xb = rng.lognormal(0, 0.5, nc).tolist(), rng.lognormal(0, 0.5, nb).tolist()
         jc, jb = rng.integers(0, B, nc).tolist(), rng.integers(0, B, nb).tolist()
@@ -73,8 +74,7 @@ def test_information_is_the_formula(units: bool) -> None:
         qb += sum((x - mb) ** 2 for x in xb) / mb**2
         fc, fb = fc + nc - 1, fb + nb - 1
         u = delta * math.sqrt(h)
-        drift += (u - last) ** 2 if t else 0.0
-        last = u
+        scatter = scatter.add(u)
         for j in range(B):
             rc = sum(x - mc for x, k in zip(xc, jc, strict=True) if k == j) / (nc * mb)
             rb = ratio * sum(x - mb for x, k in zip(xb, jb, strict=True) if k == j) / (nb * mb)
@@ -82,7 +82,7 @@ def test_information_is_the_formula(units: bool) -> None:
             own_part[j] += h * rb
     cvc, cvb = qc / fc, qb / fb
     v1 = max(cvc, ratio**2 * cvb) * h2c + ratio**2 * cvb * h2b
-    v3 = h_sum * drift / (2 * 13)
+    v3 = h_sum * scatter.variance(v1 / h_sum)
     v2 = B / (B - 1) * sum(x * x for x in full) if units else 0.0
     deff = max(1.0, B / (B - 1) * sum(x * x for x in own_part) / (ratio**2 * cvb * h2b)) if units else 1.0
     assert means.d == pytest.approx(s / h_sum)

@@ -8,7 +8,7 @@ from schemas.control import Annotation, Control, SpecApplied
 from schemas.decision import Decision
 from schemas.probe import ProbeResult
 from schemas.spec import load_specs
-from schemas.verdict import Action, Conclusion, Evidence, EvidenceStatus, Needed, Verdict
+from schemas.verdict import Action, Budget, Conclusion, Evidence, EvidenceStatus, Needed, Verdict
 from schemas.window import WindowSummary
 
 BEGIN_US = 1_764_000_000_000_000
@@ -99,6 +99,7 @@ def verdict(
         "errors rose from 0.5 % to 2.31 %",
         (errors, traffic), {"errors": Needed(3000, 40.0)}, {"davy.events/0": 5, "davy.control": 2},
         f"{EXPERIMENT.digest[:32]}-layout", "davy 0",
+        Budget(0.01, 0.01, 0.0, 0.25, 0.05, 0.0, 1.0, 2, 4.0, 100.0, 0.5, 20.0),
     )  # fmt: skip
 
 
