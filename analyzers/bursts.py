@@ -9,11 +9,12 @@ shows for ten seconds is not.
 
 HARM is asked without the candidate's surplus, SAFETY without control's; each is measured against what the *other* arm
 shows in the same window, so that a burst common to both counts and an arm's own cannot vouch for itself. While control
-is the far larger arm its own burst looks like a common one that the candidate withstands, so for SAFETY its events count no
-further than `LEVEL` times its level lately. What earlier windows lead to expect is learnt without surplus, too. All this
-only ever lowers evidence: whatever was an e-value stays one (l' <= l in section 1, since dropping an event of the arm that
-is asked to have more of them lowers l), no matter how the caps are chosen. What it costs is power in the first two
-windows of a lasting excess, measured in docs/judgement.md.
+is the far larger arm its own burst looks like a common one that the candidate withstands, so for SAFETY its events
+count no further than `LEVEL` times its level lately, or as far as the candidate's own certainly bear them out. What
+earlier windows lead to expect is learnt without surplus, too. All this only ever lowers evidence: whatever was an
+e-value stays one (l' <= l in section 1, since dropping an event of the arm that is asked to have more of them lowers
+l), no matter how the caps are chosen. What it costs is power in the first windows of a lasting excess, measured in
+docs/judgement.md.
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ def believed(ec: float, eb: float, pi: float, nb: float, bursts: Bursts) -> Kept
     >>> believed(30.0, 10.0, 0.5, 1000.0, Bursts())
     Kept(candidate=0.6744296255284556, control=1.0)
     """
-    candidate, control = _most(eb, pi, bursts.above()), min(_most(ec, 1 - pi, bursts.below()), bursts.most(nb))
+    borne = (
+        max(ec - BELIEVED_SAFE * math.sqrt(ec), 0.0) * (1 - pi) / pi
+    )  # a burst common to both is no burst of control's
+    candidate = _most(eb, pi, bursts.above())
+    control = min(_most(ec, 1 - pi, bursts.below()), max(bursts.most(nb), borne))
     return Kept(candidate / ec if ec > candidate else 1.0, control / eb if eb > control else 1.0)
 
 

@@ -38,8 +38,11 @@ ABOVE = slice(0, BETS)
 """Bets that the candidate's rate is above the limit."""
 BELOW = slice(BETS, 2 * BETS)
 """Bets that it is below."""
-WEIGHTS = (0.08, 0.12, 0.2, 0.2, 0.16, 0.12, 0.08, 0.04)
+WEIGHTS = (0.06, 0.12, 0.2, 0.2, 0.18, 0.14, 0.08, 0.02)
 """Of the bets above the limit: more on what releases do than on what they hardly ever do. They add up to 1."""
+FROM_START = 0.75
+"""Weight of the evidence from the start; the later start points share the rest."""
+_LOG_FROM_START, _LOG_LATER = math.log(2 * FROM_START), math.log(2 * (1 - FROM_START))
 _LOG_WEIGHTS: Floats = np.log(np.array(WEIGHTS) * BETS)
 _LOG_GRID: Floats = np.log(GRID)
 _BETS: list[float] = GRID.tolist()
@@ -152,7 +155,7 @@ class Counts:
         return mean_of_logs((logs + _LOG_WEIGHTS if bets == ABOVE else logs).tolist())
 
     def log_harm(self, phi: float = 1.0, harm: slice = ABOVE) -> float:
-        """ln e of HARM over all start points: half the weight on the first, the rest shared evenly.
+        """ln e of HARM over all start points: `FROM_START` of the weight on the first, the rest shared evenly.
 
         An e-value that has not started is 1. The mean of e-values is an e-value under any dependence (Vovk,
         Wang 2021).
@@ -161,7 +164,7 @@ class Counts:
         if not len(self.later):
             return first
         later = log_mean_exp(self.later / phi + (_LOG_WEIGHTS if harm == ABOVE else 0.0))
-        return mean_of_logs([first, mean_of_logs(later.tolist())])
+        return mean_of_logs([first + _LOG_FROM_START, mean_of_logs(later.tolist()) + _LOG_LATER])
 
 
 def mean_of_logs(logs: list[float]) -> float:

@@ -141,6 +141,10 @@ class Clumps:
         """The design effect, at least 1."""
         return max(1.0, self.phi_unit(), self.phi_control(), self.phi_time())
 
+    def phi_harm(self) -> float:
+        """The same for HARM, which asks for more certainty: bursts of two windows count, too."""
+        return max(self.phi(), self.scatter.variance_of_pairs())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShareClumps:

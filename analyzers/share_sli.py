@@ -132,8 +132,7 @@ class ShareSli:
 
     def weigh(self, state: State) -> tuple[float, float]:
         """ln e of HARM and of SAFETY."""
-        phi = state.clumps.phi()
-        return state.counts.log_harm(phi), state.counts.log_e(BELOW, phi)
+        return state.counts.log_harm(state.clumps.phi_harm()), state.counts.log_e(BELOW, state.clumps.phi())
 
     def read(self, state: State) -> Reading:
         """What is known now."""

@@ -136,7 +136,7 @@ class LatencyQuantile:
     def weigh(self, state: State) -> tuple[float, float]:
         """ln e of HARM and of SAFETY."""
         phi = state.clumps.phi()
-        return state.counts.log_harm(phi), state.counts.log_e(BELOW, phi, _SAFETY)
+        return state.counts.log_harm(state.clumps.phi_harm()), state.counts.log_e(BELOW, phi, _SAFETY)
 
     def read(self, state: State) -> Reading:
         """What is known now."""

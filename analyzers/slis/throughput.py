@@ -108,7 +108,7 @@ class Throughput:
 
 
 def _phi(state: State) -> float:
-    return max(1.0, state.shares.phi(), state.clumps.phi_time())
+    return max(1.0, state.shares.phi(), state.clumps.phi_time(), state.clumps.scatter.variance_of_pairs())
 
 
 @lru_cache(maxsize=256)

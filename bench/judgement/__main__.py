@@ -1,13 +1,14 @@
 """`python -m bench.judgement`: measure the two promises and the delays, write docs/judgement.md and its plots.
 
-Work is cut into chunks of rollouts; each finished chunk is one line of `.judgement/results.jsonl`, so that a run that was
-stopped goes on where it was. `--runs`, `--only` and `--report` (write from what there is) make it smaller. The results
-belong to one state of the analyzers: `--fresh` forgets them.
+Work is cut into chunks of rollouts; each finished chunk is one line of `.judgement/STATE.jsonl`, so that a run that was
+stopped goes on where it was. STATE is a digest of the analyzers and of the worlds: results of another state are never
+mixed in. `--runs`, `--only` and `--report` (write from what there is) make it smaller.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +20,9 @@ from bench.judgement.promises import ALLOWED, BORDER, NOTHING, run, spec, tally
 from bench.judgement.worlds import NONE, WORLDS, World
 
 RUNS, DELAYS, CHUNK = 2000, 200, 100
-STORE = Path(__file__).parents[2] / ".judgement" / "results.jsonl"
+ROOT = Path(__file__).parents[2]
+MEASURED = ("analyzers", "bench/judgement/worlds.py", "bench/judgement/promises.py", "bench/judgement/rivals.py")
+"""What results depend on."""
 Job = tuple[str, int, Callable[[range], Any]]
 
 
@@ -30,32 +33,41 @@ def main() -> None:
     parser.add_argument("--delays", type=int, default=DELAYS, help="rollouts per harm")
     parser.add_argument("--only", default="", help="measure only what has this in its name")
     parser.add_argument("--report", action="store_true", help="measure nothing")
-    parser.add_argument("--fresh", action="store_true", help="forget what was measured")
     asked = parser.parse_args()
-    STORE.parent.mkdir(exist_ok=True)
-    if asked.fresh:
-        STORE.unlink(missing_ok=True)
+    results = ROOT / ".judgement" / f"{state()}.jsonl"
+    results.parent.mkdir(exist_ok=True)
     if not asked.report:
         os.nice(5)
-        done = {(line["name"], line["first"]) for line in lines()}
+        done = {(line["name"], line["first"]) for line in lines(results)}
         for name, runs, job in jobs(asked.runs, asked.delays):
             for first in range(0, runs, CHUNK):
                 if asked.only in name and (name, first) not in done:
                     found = job(range(first, min(first + CHUNK, runs)))
-                    with STORE.open("a", encoding="utf-8") as out:
+                    with results.open("a", encoding="utf-8") as out:
                         out.write(json.dumps({"name": name, "first": first, "found": found}) + "\n")
                     print(f"{name}: {min(first + CHUNK, runs)} of {runs}", flush=True)
-    report.write(list(lines()))
+    report.write(list(lines(results)))
 
 
-def lines() -> Iterator[dict[str, Any]]:
+def state() -> str:
+    """Digest of what the results depend on."""
+    files = [
+        file for place in MEASURED for file in sorted([*(ROOT / place).rglob("*.py"), ROOT / place]) if file.is_file()
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def lines(results: Path) -> Iterator[dict[str, Any]]:
     """Finished chunks."""
-    if STORE.exists():
-        yield from map(json.loads, STORE.read_text("utf-8").splitlines())
+    if results.exists():
+        yield from map(json.loads, results.read_text("utf-8").splitlines())
 
 
 def jobs(runs: int, delays: int) -> Iterator[Job]:
     """Everything there is to measure."""
+    for world in WORLDS:
+        yield f"alpha/{world.name}", runs, lambda seeds, world=world: _alpha(world, seeds)
+        yield f"beta/{world.name}", runs, lambda seeds, world=world: _beta(world, seeds)
     for case in detection.CASES:
         yield f"delay/{case.name}", delays, lambda seeds, case=case: detection.measure(case, detection.CALM, seeds)
     for label, effect in detection.RELEASES.items():
@@ -64,9 +76,6 @@ def jobs(runs: int, delays: int) -> Iterator[Job]:
             delays,
             lambda seeds, effect=effect: detection.promotion(detection.CALM, effect, seeds),
         )
-    for world in WORLDS:
-        yield f"alpha/{world.name}", runs, lambda seeds, world=world: _alpha(world, seeds)
-        yield f"beta/{world.name}", runs, lambda seeds, world=world: _beta(world, seeds)
     for where, name in ((detection.CALM, "calm"), (detection.ROUGH, "rough")):
         for sli in detection.NORMAL:
             label = f"alarms/{name}/{sli}"

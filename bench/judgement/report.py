@@ -3,8 +3,11 @@ marked part."""
 
 from __future__ import annotations
 
+import math
+import platform
 import statistics
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,19 @@ PAGE = DOCS / "judgement.md"
 BEGIN, END = "<!-- measured: written by python -m bench.judgement -->", "<!-- end -->"
 RULES = ("davy", "oracle", "fixed threshold", "Kayenta's judge", "naive repeated test")
 CONFIDENCE = 0.95
+REFERENCE_PROMISES = {
+    "identical": (".0026", ".022"), "bursts": (".0026", ".022"), "sticky-1": (".0020", ".015"), "sticky-3": (".0008", ".005"),
+    "sticky-10": (".0008", ".002"), "heavy-tail": (".000", ".010"), "freezes": (".055", ".07"),
+}  # fmt: skip
+"""What the design's prototype had in such worlds: HARM and SAFETY of one SLI (its worst, where it measured several)."""
+REFERENCE_DELAYS = {"errors x1.5": "16,000 (0.66)", "errors x2": "4,600 to 6,000 (1.00)", "errors x5": "330 (1.00)"}
+"""The same for delays: in candidate requests at 2,000 requests a window, common bursts, 0.1pp allowed."""
 
 
 def write(lines: list[dict[str, Any]]) -> None:
     """Replace the measured part of the page, and the plots."""
     found = merged(lines)
-    parts = [promises(found), alarms(found), delays(found), promotions(found)]
+    parts = [summary(found), promises(found), alarms(found), delays(found), promotions(found)]
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n\n{chr(10).join(parts)}\n{END}{rest.partition(END)[2]}", "utf-8")
     plots(found)
@@ -55,12 +65,31 @@ def _share(k: int, n: int) -> str:
     return f"{k / n:.4f} (≤ {upper(k, n):.4f})" if n else ""
 
 
+def summary(found: dict[str, Any]) -> str:
+    """When, with what, and whether the promises held."""
+    broken = [
+        f"{kind} in {name.partition('/')[2]}"
+        for name, got in found.items()
+        for kind, key, promise in (("alpha", "rollback", ALPHA), ("beta", "safe", BETA))
+        if name.startswith(f"{kind}/") and got[key] > promise * got["runs"]
+    ]
+    held = f"not held: {', '.join(broken)}" if broken else "both promises held in every world below"
+    rollouts = sum(got["runs"] for name, got in found.items() if name.startswith(("alpha/", "beta/")))
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    return (
+        f"`python -m bench.judgement`, {day}, Python {platform.python_version()}: {rollouts:,} simulated rollouts through the "
+        f"production analyzers for the promises; {held}.\n"
+    )
+
+
 def promises(found: dict[str, Any]) -> str:
     """Both promises, world by world."""
     rows = [
-        f"### The two promises\n\nalpha {ALPHA:g}, beta {BETA:g}. In brackets the exact upper 95 % bound of the share.\n",
-        "| world | rollouts | equal arms, nothing allowed: ever rolled back | worst SLI alone: ever HARM "
-        "| just beyond tolerance: ever all SAFE | worst SLI alone: ever SAFE | at tolerance: ever rolled back |",
+        f"### The two promises\n\nalpha {ALPHA:g}, beta {BETA:g}, five SLIs at once, looked at after each of 60 windows. In "
+        'brackets the exact upper 95 % bound of the share. "One SLI alone" is what a spec with only the worst of the five '
+        "would have seen. The last column is what the design's prototype had in such a world, for one SLI.\n",
+        "| world | rollouts | equal arms, nothing allowed: ever rolled back | one SLI alone: ever HARM "
+        "| just beyond tolerance: ever all SAFE | one SLI alone: ever SAFE | reference: HARM, SAFETY |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for world in WORLDS:
@@ -77,7 +106,8 @@ def promises(found: dict[str, Any]) -> str:
             f"{harm[0]} {_share(harm[1], n)}",
         ]
         if b:
-            cells += [_share(b["safe"], m), f"{safe[0]} {_share(safe[1], m)}", _share(b["rollback"], m)]
+            cells += [_share(b["safe"], m), f"{safe[0]} {_share(safe[1], m)}"]
+            cells.append(", ".join(REFERENCE_PROMISES.get(world.name, ("–",))))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", "![Promises](images/judgement-promises.svg)", ""])
 
@@ -86,7 +116,8 @@ def alarms(found: dict[str, Any]) -> str:
     """False alarms of every rule on the same equal arms."""
     rows = [
         "### False alarms of every rule\n\nShare of rollouts of equal arms that a rule would have rolled back. Calm: steady "
-        "traffic. Rough: common bursts, day and night, autocorrelation.\n",
+        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. The oracle "
+        f"knows the harm it looks for and its begin, and has alpha {ALPHA:g}, too.\n",
         f"| traffic, SLI | rollouts | {' | '.join(RULES)} |", "| --- | ---: |" + " ---: |" * len(RULES),
     ]  # fmt: skip
     for name in ("calm", "rough"):
@@ -100,30 +131,46 @@ def alarms(found: dict[str, Any]) -> str:
 def delays(found: dict[str, Any]) -> str:
     """Requests until each rule sees a harm."""
     rows = [
-        "### Requests until ROLLBACK\n\nMedian of the candidate's requests since the harm began, over the rollouts in which "
-        "the rule saw it; in brackets the share of rollouts. Calm traffic, one SLI with nothing allowed, 2,000 requests per "
-        "window of both arms, 1 % -> 10 % -> 50 %; mid-run is after 5 minutes. What alarms more often than alpha is "
-        "fast because it is often wrong.\n",
-        f"| harm | {' | '.join(RULES)} | davy / oracle |", "| --- |" + " ---: |" * (len(RULES) + 1),
+        "### Requests until ROLLBACK\n\nMedian of the candidate's requests since the harm began; in brackets the share of "
+        "rollouts in which the rule saw it at all. Calm traffic, one SLI with nothing allowed, 2,000 requests per "
+        "window of both arms, 1 % -> 10 % -> 50 % for 40 windows each; mid-run is after 60 windows. Struck out: rules whose "
+        f"false alarms on the same traffic are above alpha {ALPHA:g} (fast because often wrong), or unknown. "
+        "The oracle is told the harm's size and when it begins; nothing that keeps alpha can be faster on average.\n",
+        f"| harm | {' | '.join(RULES)} | davy / oracle | reference |", "| --- |" + " ---: |" * (len(RULES) + 2),
     ]  # fmt: skip
     for case in detection.CASES:
         if got := found.get(f"delay/{case.name}"):
-            cells = [_delay(got["requests"][rule]) for rule in RULES]
+            cells = [_struck(_delay(got["requests"][rule]), _honest(found, rule, case.sli)) for rule in RULES]
             medians = [_median(got["requests"][rule]) for rule in RULES[:2]]
-            ratio = f"{medians[0] / medians[1]:.2f}" if medians[0] and medians[1] else ""
-            rows.append(f"| {case.name} | {' | '.join(cells)} | {ratio} |")
+            ratio = f"{medians[0] / medians[1]:.2f}" if medians[0] and medians[1] else "–"
+            rows.append(f"| {case.name} | {' | '.join(cells)} | {ratio} | {REFERENCE_DELAYS.get(case.name, '–')} |")
     return "\n".join([*rows, "", "![Delays](images/judgement-delays.svg)", ""])
 
 
+def _honest(found: dict[str, Any], rule: str, sli: str) -> bool:
+    """Whether a rule's false alarms on calm traffic are no more than alpha explains (exact binomial, 5 %)."""
+    from scipy.stats import binomtest
+
+    got = found.get(f"alarms/calm/{sli}")
+    if got is None:
+        return rule in RULES[:2]
+    return float(binomtest(got["alarms"][rule], got["runs"], ALPHA, alternative="greater").pvalue) > 1 - CONFIDENCE
+
+
+def _struck(cell: str, honest: bool) -> str:
+    return cell if honest else f"~~{cell}~~"
+
+
 def _median(requests: list[int | None]) -> float | None:
-    seen = [n for n in requests if n is not None]
-    return statistics.median(seen) if seen else None
+    """Over all rollouts; None where it is never seen in half of them."""
+    middle = statistics.median(math.inf if n is None else n for n in requests)
+    return middle if math.isfinite(middle) else None
 
 
 def _delay(requests: list[int | None]) -> str:
     middle = _median(requests)
     part = sum(n is not None for n in requests) / len(requests)
-    return "never" if middle is None else f"{middle:,.0f} ({part:.2f})"
+    return f"– ({part:.2f})" if middle is None else f"{middle:,.0f} ({part:.2f})"
 
 
 def promotions(found: dict[str, Any]) -> str:
@@ -152,6 +199,7 @@ def plots(found: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 8, "svg.hashsalt": "davy", "axes.spines.top": False, "axes.spines.right": False})
+    (DOCS / "images").mkdir(exist_ok=True)
     names = [world.name for world in WORLDS if f"alpha/{world.name}" in found]
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True)
     for axis, kind, key, promise in ((axes[0], "alpha", "rollback", ALPHA), (axes[1], "beta", "safe", BETA)):
@@ -166,6 +214,8 @@ def plots(found: dict[str, Any]) -> None:
     axes[0].set_yticks(range(len(names)), names)
     _save(figure, "judgement-promises.svg")
     cases = [case for case in detection.CASES if f"delay/{case.name}" in found]
+    if not cases:
+        return
     figure, axis = plt.subplots(figsize=(7, 3))
     for rule, colour in zip(RULES, ("#b23a48", "#222222", "#c9a227", "#1f6f8b", "#7a9e7e"), strict=True):
         at = [(_median(found[f"delay/{case.name}"]["requests"][rule]), i) for i, case in enumerate(cases)]

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from analyzers.reasons import allowance, time
 from davy import recall
+from davy.picture import picture
 from davy.terminal import STATUS, TONES, change, level, short
 from schemas.config import Config
 from schemas.errors import UnknownId
@@ -213,6 +214,10 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, conf
     console.print()
     console.print(evidence_table(verdict, spec))
     if spec is not None:
+        drawn = picture(verdict, spec)
+        console.print()
+        for text in drawn:
+            console.print(text, soft_wrap=True)
         _section(console, "what would have changed it", otherwise(verdict, spec))
     _section(console, "reproduce it", [reproduce(verdict, config)])
 

@@ -45,6 +45,8 @@ def test_a_burst_of_the_large_arm_alone_counts_no_further_than_its_level_lately(
         calm = calm.add(0.0, 0.01, 1000.0)
     kept = believed(1.0, 100.0, 0.01, 1000.0, calm)
     assert 100 * kept.control == pytest.approx(LEVEL * 10 + LEVEL_EVENTS)
+    common = believed(100.0, 100.0, 0.5, 1000.0, calm)
+    assert 100 * common.control == pytest.approx(100 - BELIEVED_SAFE * 10)  # as far as the candidate bears it out
     lasting = calm
     for _ in range(20):
         lasting = lasting.add(0.0, 0.1, 1000.0)

@@ -13,6 +13,7 @@ from analyzers.bursts import Kept
 from analyzers.counts import (
     ABOVE,
     BELOW,
+    FROM_START,
     WEIGHTS,
     Counts,
     betted,
@@ -109,18 +110,18 @@ def test_log_e_is_the_mixture(items: list[Window], phi: float) -> None:
     assert counts.log_harm(phi) == counts.log_e(ABOVE, phi)
 
 
-def test_start_points_share_half_the_weight() -> None:
+def test_start_points_share_the_rest_of_the_weight() -> None:
     items = [(100, 100, 1, 1), (100, 100, 9, 1), (100, 100, 9, 2), (100, 100, 8, 0)]
     counts = build(items)  # start points before windows 1, 2, 3
     logs = np.array([plain(*item, 1.0, 0.001)[:8] for item in items])
     e = [float(np.exp(logs[s:].sum(axis=0)) @ WEIGHTS) for s in range(4)]
-    assert counts.log_harm() == pytest.approx(math.log(e[0] / 2 + (e[1] + e[2] + e[3]) / 6))
+    assert counts.log_harm() == pytest.approx(math.log(FROM_START * e[0] + (1 - FROM_START) * (e[1] + e[2] + e[3]) / 3))
 
 
 def test_a_start_point_that_has_not_begun_counts_as_one() -> None:
     counts = Counts.zero(1, 4).add(increments(100, 100, 9, 1), np.zeros(4, np.bool_))
     first = math.exp(counts.log_e(ABOVE))
-    assert counts.log_harm() == pytest.approx(math.log(first / 2 + 1 / 2))
+    assert counts.log_harm() == pytest.approx(math.log(FROM_START * first + 1 - FROM_START))
 
 
 def test_a_begun_start_point_stays_begun() -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from analyzers.arm import PairWindow
+from analyzers.counts import FROM_START
 from analyzers.sli import Plan, Reading
 from analyzers.slis.throughput import SLI
 from tests.analyzers.builders import TRAFFIC, arm, pair, sli
@@ -29,8 +30,8 @@ def test_evidence_is_section_1_with_exposures_in_place_of_requests() -> None:
         nc, nb = 0.1 * 0.7, 0.9
         a, b = r * (nc + nb) / (r * nc + nb), (nc + nb) / (r * nc + nb)
         e += math.prod(a**x * b**y for x, y in windows) / 8
-    # half the weight is on the first start point, the others have not begun
-    assert reading.log_harm == pytest.approx(math.log(e / 2 + 0.5))
+    # the later start points have not begun
+    assert reading.log_harm == pytest.approx(math.log(FROM_START * e + 1 - FROM_START))
     assert reading.log_safety is None
 
 
