@@ -14,8 +14,9 @@ from prometheus_client import Counter, Gauge
 from deploy.executor import Executor
 from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
+from deploy.parallel import OVER, in_the_way, next_in_line
 from deploy.reception import refuse_verdict, take_command, take_verdict
-from deploy.rollout import announce, protects, step
+from deploy.rollout import announce, protects, refused, step
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
@@ -27,7 +28,7 @@ from schemas.control import Command, Control, SpecApplied
 from schemas.decision import Decision
 from schemas.model import ID
 from schemas.signature import HEADER, Keys, Signer, of_headers
-from schemas.spec import load_specs
+from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from streams.clock import Clock
 
@@ -80,8 +81,7 @@ class Hands:
         if isinstance(control.body, SpecApplied):
             (spec,) = load_specs(control.body.document, path=control.body.path)
             event = Event(Kind.APPLY, spec.digest, control.reason, control.actor, spec=spec)
-            fresh = held or Rollout(spec, chain=self.strangers.pop(spec.id, Chain()))
-            await self._carry_out(*step(replace(fresh, control_offset=offset), event, now_us))
+            await self._apply(held, event, spec, offset, now_us)
         elif isinstance(control.body, Command):
             if held is None:
                 command = control.body
@@ -89,6 +89,24 @@ class Hands:
                 return
             taken = replace(held, control_offset=offset)
             await self._carry_out(*take_command(taken, control.body, control.actor, control.reason, now_us))
+
+    async def _apply(self, held: Rollout | None, event: Event, spec: ExperimentSpec, offset: int, now_us: int) -> None:
+        """Put a spec in force; while another experiment splits the same traffic it waits in line, or is refused."""
+        fresh = replace(held or Rollout(spec, chain=self.strangers.get(spec.id, Chain())), control_offset=offset)
+        blocker = in_the_way(spec, self.rollouts.values())
+        if blocker is None:
+            await self._carry_out(*step(fresh, event, now_us))
+            return
+        why = f"{blocker.spec.id} is at work on {spec.service} in {spec.environment}, and they are not in different layers"
+        if held is not None and (held.state not in OVER or held.spec.digest == spec.digest):
+            await self._carry_out(*refused(fresh, event, why, now_us))
+        elif spec.overlap == "queue":
+            await self._carry_out(*step(fresh, replace(event, kind=Kind.QUEUE, reason=f"waits: {why}"), now_us))
+        else:
+            rollout, actions = refused(fresh, event, why, now_us)
+            if held is None:  # it is not known: its ledger is all that there is of it
+                self.strangers[spec.id] = rollout.chain
+            await self._carry_out(rollout, actions, keep=held is not None)
 
     async def verdict(self, value: bytes, offset: int, headers: Any) -> None:
         """A record of the verdict topic."""
@@ -135,8 +153,18 @@ class Hands:
             if rollout.shift is not None:
                 await self._carry_out(rollout, [rollout.shift])
 
-    async def _carry_out(self, rollout: Rollout, actions: list[Action]) -> None:
-        self.rollouts[rollout.spec.id] = rollout
+    async def begin_next(self) -> None:
+        """Experiments that wait begin once nothing is in their way."""
+        while (waiting := next_in_line(self.rollouts.values())) is not None:
+            event = Event(
+                Kind.APPLY, f"{waiting.spec.digest} {waiting.control_offset}", "its turn has come", spec=waiting.spec
+            )
+            await self._carry_out(*step(waiting, event, self.clock.now_us()))
+
+    async def _carry_out(self, rollout: Rollout, actions: list[Action], keep: bool = True) -> None:
+        if keep:
+            self.rollouts[rollout.spec.id] = rollout
+            self.strangers.pop(rollout.spec.id, None)
         for action in actions:
             match action:
                 case Record(decision):

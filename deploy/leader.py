@@ -49,6 +49,7 @@ class Leader:
                     if self._tail is None:
                         await self._begin()
                     await work()
+                    await self.hands.begin_next()
                     return
                 except Superseded as superseded:
                     log.warning("another process wrote the ledger: recalling what it did", decision=str(superseded))

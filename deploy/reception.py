@@ -59,7 +59,7 @@ def _asks(rollout: Rollout, verdict: Verdict, now_us: int) -> bool:
     if verdict.action == "ROLLBACK":
         if rollout.state is S.PROMOTED and rollout.promoted_us is not None:
             return now_us - rollout.promoted_us <= rollout.spec.rollback.window_us
-        return verdict.phase == "rollout" and rollout.state not in (S.ROLLED_BACK, S.ABORTED, S.PENDING)
+        return verdict.phase == "rollout" and rollout.state not in (S.ROLLED_BACK, S.ABORTED, S.PENDING, S.QUEUED)
     return verdict.phase == "rollout" and rollout.state in (S.BAKING, S.PAUSED)
 
 

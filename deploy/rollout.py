@@ -27,13 +27,13 @@ S, K = State, Kind
 def step(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
     """What an event changes, and what must be done about it, in order."""
     after = TRANSITIONS.get((rollout.state, event.kind))
-    if event.kind is K.APPLY and event.spec is not None and rollout.state is not S.PENDING:
+    if event.kind is K.APPLY and event.spec is not None and rollout.state not in (S.PENDING, S.QUEUED):
         if event.spec.digest == rollout.spec.digest:
             return rollout, []
     if after is None:
         return refused(rollout, event, f"{event.kind} does not apply while {rollout.state}", now_us)
     match event.kind:
-        case K.APPLY:
+        case K.APPLY | K.QUEUE:
             return _apply(rollout, event, now_us)
         case K.SHIFTED:
             return _shifted(rollout, event, after, now_us)
@@ -57,9 +57,11 @@ def step(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Act
 
 
 def _apply(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
-    """A new spec begins at its first step, whatever was before; the fence and the ledger go on."""
-    spec = event.spec or rollout.spec
-    fresh = Rollout(spec, fence=rollout.fence, chain=rollout.chain, control_offset=rollout.control_offset)
+    """A new spec begins at its first step, whatever was before, or waits in line; the fence and the ledger go on."""
+    spec, before = event.spec or rollout.spec, rollout
+    fresh = Rollout(spec, fence=before.fence, chain=before.chain, control_offset=before.control_offset)
+    if event.kind is K.QUEUE:
+        return _noted(replace(fresh, state=S.QUEUED, queued_at=before.control_offset), event, now_us, rollout.state)
     if spec.mode == "shadow":
         return _noted(replace(fresh, state=S.BAKING), event, now_us, S.PENDING)
     return _plan(fresh, event, S.SHIFTING, 0, now_us)
@@ -109,6 +111,8 @@ def _hold(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Ac
 
 def _plan(rollout: Rollout, event: Event, state: State, step_index: int, now_us: int) -> tuple[Rollout, list[Action]]:
     """Plan a shift: into the ledger first, then announced, then made."""
+    if rollout.state is S.QUEUED:  # it has no traffic yet
+        return _noted(replace(rollout, state=state), event, now_us, rollout.state)
     spec, out = rollout.spec, rollout.out
     leaving = frozenset([event.variant]) if event.variant else frozenset(spec.candidates)
     if rollout.state in (S.PROMOTING, S.PROMOTED):

@@ -21,8 +21,11 @@ from faust.types import ProcessingGuarantee
 
 from deploy.hands import Hands
 from deploy.leader import Leader
+from deploy.spec_folder import EVERY_S as SPECS_EVERY_S
+from deploy.spec_folder import SpecFolder
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
+from schemas.control import Control, SpecApplied
 from schemas.located import Errors
 from streams import kafka
 from streams.standing import HERE
@@ -99,7 +102,29 @@ def application(config: Config) -> tuple[Any, Hands]:
         """At the start what was planned is finished even if no message comes; then what did not work is tried again."""
         await leader.do(hands.again)
 
+    folder_of_specs = SpecFolder(config.specs) if config.specs is not None else None
+
+    async def look() -> None:
+        """Apply what changed in the folder of specs."""
+        if folder_of_specs is None:
+            return
+        in_force = {name: rollout.spec.digest for name, rollout in hands.rollouts.items()}
+        specs, wrong = await asyncio.to_thread(folder_of_specs.changed, in_force)
+        if wrong is not None:
+            log.error(
+                "nothing of the folder of specs is applied until it is mended", folder=str(config.specs), error=wrong
+            )
+        for spec in specs:
+            log.info("applying", experiment=spec.id, path=spec.path)
+            body = SpecApplied(spec.source, spec.path, spec.digest)
+            record = Control(spec.id, hands.clock.now_us(), "specs folder", f"{spec.path} changed", body)
+            await publish("control", spec.id, record.encode(), {})
+
+    async def watch() -> None:
+        await leader.do(look)
+
     app.task(again)
+    app.timer(SPECS_EVERY_S)(watch)
     app.timer(AGAIN_EVERY_S)(again)
     app.agent(topics["control"], concurrency=1, name="control")(control)
     app.agent(topics["verdicts"], concurrency=1, name="verdicts")(verdicts)

@@ -83,6 +83,8 @@ class Rollout:
     healthy: Mapping[str, int] = field(default_factory=dict[str, int])
     """By candidate: event time since which every verdict was HEALTHY and none was to HOLD."""
     promoted_us: int | None = None
+    queued_at: int = -1
+    """Offset of the control record by which it was put in line."""
     known: tuple[str, ...] = ()
     """Causes that were refused, the latest `KNOWN_MAX`: they are told once."""
 
@@ -103,6 +105,8 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     if decision.outcome == "REFUSED":
         return taken
     state = State(decision.state_after)
+    if decision.kind == Kind.QUEUE:
+        taken = replace(taken, queued_at=taken.control_offset)
     taken = replace(
         taken, approved=details.get("approved") == "yes",
         promoted_us=decision.time if state is State.PROMOTED and decision.outcome == "DONE" else taken.promoted_us,

@@ -11,6 +11,7 @@ class State(StrEnum):
     """Where a rollout is."""
 
     PENDING = "pending"
+    QUEUED = "queued"
     SHIFTING = "shifting"
     BAKING = "baking"
     PAUSED = "paused"
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     """What can happen to it. Verdicts that ask for nothing (CONTINUE) do not happen."""
 
     APPLY = "apply"
+    QUEUE = "queue"
     ADVANCE = "advance"
     HOLD = "hold"
     PROMOTE = "promote"
@@ -48,6 +50,9 @@ SHIFTS: Mapping[State, State] = {
 """States in which traffic is being shifted, and what follows once it was."""
 TRANSITIONS: Mapping[tuple[State, Kind], State] = {
     (S.PENDING, K.APPLY): S.SHIFTING,
+    (S.QUEUED, K.APPLY): S.SHIFTING,
+    (S.QUEUED, K.ABORT): S.ABORTED,
+    **{(state, K.QUEUE): S.QUEUED for state in (S.PENDING, S.QUEUED, S.PROMOTED, S.ROLLED_BACK, S.ABORTED)},
     (S.BAKING, K.ADVANCE): S.SHIFTING,
     (S.BAKING, K.HOLD): S.BAKING,
     (S.BAKING, K.PROMOTE): S.PROMOTING,

@@ -162,7 +162,8 @@ class Origin:
 
 
 class ExperimentSpec(Model):
-    """One experiment. Only `load_specs` checks the rules that span several fields."""
+    """One experiment. Only `load_specs` checks the rules that span several fields. Experiments on one service overlap unless
+    their `layer`s differ; of two that do, the later one waits or is refused (`overlap`)."""
 
     control: ClassVar[str] = CONTROL
     """Name of the arm that the others are compared with; in mode absolute it may not be there."""
@@ -177,6 +178,8 @@ class ExperimentSpec(Model):
     mode: Literal["compare", "absolute", "shadow"] = "compare"
     variants: dict[Identifier, Arm] = Field(examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"])
     randomization: Literal["request", "user", "session", "shard"] = "user"
+    layer: Identifier | None = Field(default=None, examples=["search-ranking"])
+    overlap: Literal["queue", "refuse"] = "queue"
     unit_header: Annotated[Text, AfterValidator(_header)] = "X-Unit-Id"
     slis: tuple[SliSpec, ...] = Field(
         min_length=1,

@@ -5,38 +5,26 @@
 
 from __future__ import annotations
 
-import hmac
-import uuid
-from dataclasses import dataclass
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
-from davy.commands import apply
-from davy.web import answers
+from davy.web import answers, control_routes
 from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
+from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
-from davy.web.state import Experiment
-from schemas.codec import micros
 from schemas.config import Config
-from schemas.control import Annotation, Command, Control
-from schemas.errors import InfrastructureError
 from streams.clock import Clock
 
 BODY_BYTES_MAX = 64 * 1024
-TEXT_MAX = 1_000
-TAGS_MAX = 20
-ANNOTATION_KEY = "annotations"
-"""Experiment id of control records that belong to none."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -46,32 +34,8 @@ HEADERS = {
 PAGE_FILES = {"index.html": "text/html", "app.js": "text/javascript", "chart.js": "text/javascript", "style.css": "text/css",
               "lamp.svg": "image/svg+xml"}  # fmt: skip
 
-Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Cursor = Annotated[int, Query(ge=0)]
-
-
-class Strict(BaseModel):
-    """Bodies that people and programs of ours send: unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class CommandBody(Strict):
-    """What a person asks for."""
-
-    command: Literal["approve", "pause", "resume", "promote", "abort", "rollback"]
-    reason: Text
-    actor: Text
-    variant: str | None = None
-
-
-class AnnotationBody(Strict):
-    """A deploy, a change of configuration."""
-
-    time: str | None = None
-    text: Text
-    tags: Annotated[list[Text], Field(max_length=TAGS_MAX)] = []
 
 
 class HookBody(BaseModel):
@@ -83,45 +47,12 @@ class HookBody(BaseModel):
     metadata: dict[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
-    """What the routes share."""
-
-    config: Config
-    feed: Feed
-    events: Events
-    clock: Clock
-
-    def known(self, experiment_id: str) -> Experiment:
-        """The experiment; the feed's lock is held. 404 where there is none."""
-        experiment = self.feed.state.experiments.get(experiment_id)
-        if experiment is None:
-            raise HTTPException(404, f"there is no experiment {experiment_id!r}; GET /v1/experiments lists them")
-        return experiment
-
-    def allowed(self, authorization: str | None) -> None:
-        """401 unless the token came, where one is configured."""
-        token = self.config.http.token
-        if token is None:
-            return
-        given = (authorization or "").removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(given, token.get_secret_value().encode()):
-            raise HTTPException(401, "this needs the token: send it as Authorization: Bearer TOKEN")
-
-    async def send(self, record: Control) -> None:
-        """Write a control record; 503 where the broker does not take it."""
-        try:
-            await run_in_threadpool(apply.send, self.config, [record])
-        except InfrastructureError as error:
-            raise HTTPException(503, str(error)) from error
-
-
 def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     """The application over a feed that someone else runs."""
     app = FastAPI(title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     console = Console(config, feed, events, Clock.of(config))
     _guards(app)
-    for routes in (_service, _records, _hooks, _commands, _page):
+    for routes in (_service, _records, _hooks, control_routes.routes, _page):
         routes(app, console)
     return app
 
@@ -233,34 +164,6 @@ def _hooks(app: FastAPI, console: Console) -> None:
         with console.feed.lock:
             fault = answers.flagger(hook, console.known(name), console.clock.now_us())
         return PlainTextResponse("ok") if fault is None else PlainTextResponse(fault, 409)
-
-
-def _commands(app: FastAPI, console: Console) -> None:
-    @app.post("/v1/experiments/{experiment_id}/commands")
-    async def command(
-        experiment_id: str, body: CommandBody, authorization: Annotated[str | None, Header()] = None
-    ) -> Json:
-        console.allowed(authorization)
-        with console.feed.lock:
-            candidates = console.known(experiment_id).spec.candidates
-        if body.variant is not None and body.variant not in candidates:
-            raise HTTPException(400, f"{experiment_id} has no candidate {body.variant!r}")
-        command_id = str(uuid.uuid4())
-        what = Command(command_id, body.command, body.variant)
-        await console.send(Control(experiment_id, console.clock.now_us(), body.actor, body.reason, what))
-        return {"command_id": command_id, "accepted": True}
-
-    @app.post("/v1/annotations")
-    async def annotate(body: AnnotationBody, authorization: Annotated[str | None, Header()] = None) -> Json:
-        console.allowed(authorization)
-        try:
-            time_us = console.clock.now_us() if body.time is None else micros(body.time)
-        except ValueError as error:
-            raise HTTPException(400, f"time: {error}") from error
-        await console.send(
-            Control(ANNOTATION_KEY, time_us, "http", "annotation", Annotation(body.text, tuple(body.tags)))
-        )
-        return {"accepted": True}
 
 
 def _page(app: FastAPI, console: Console) -> None:

@@ -127,7 +127,7 @@ def test_what_is_forged_old_or_out_of_order_moves_nothing_and_stands_in_the_ledg
     path = tmp_path / "davy.yaml"
     path.write_text(
         f"kafka: {{bootstrap.servers: '{tansu.bootstrap}'}}\nembedded: true\ndata_dir: {tmp_path / 'data'}\n"
-        f"signing:\n  public_keys:\n    judge: {indented(public, 6)}"
+        f"specs: {tmp_path / 'specs'}\nsigning:\n  public_keys:\n    judge: {indented(public, 6)}"
     )
     config = load_config(path)
     ensure_topics(config)
@@ -141,11 +141,14 @@ def test_what_is_forged_old_or_out_of_order_moves_nothing_and_stands_in_the_ledg
     def refused(experiment: str = ID) -> list[str]:
         return [d.reason for d in everything(config) if d.outcome == "REFUSED" and d.experiment_id == experiment]
 
-    apply.send(config, [apply.applied(SPEC, time.time_ns() // 1000, "ann", "applied")])
     folder = config.traffic / ID
     process = start(path)
     try:
-        until(lambda: splitter.read_back(folder).get("canary") == 0.1, 40, "the first step began")
+        (tmp_path / "specs").mkdir()
+        (tmp_path / "specs" / "bad.yaml").write_text("id: bad")
+        until(lambda: "nothing of the folder of specs is applied" in (tmp_path / "rollout.log").read_text(), 40, "told")
+        (tmp_path / "specs" / "bad.yaml").write_text(SPEC.source)
+        until(lambda: splitter.read_back(folder).get("canary") == 0.1, 40, "the spec in the folder was applied")
         send(config, "verdicts", verdict("ADVANCE", 2, 0, epoch=2).encode())  # not signed
         say(verdict("PROMOTE", 2, 0, epoch=2), signed_as=verdict("ADVANCE", 2, 0, epoch=2))
         say(verdict("ADVANCE", 2, 0, epoch=2, age_s=90))

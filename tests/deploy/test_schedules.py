@@ -6,6 +6,7 @@ traffic are lists. An oracle that knows only the logs says what must have come o
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ from deploy.audit import audited
 from deploy.fence import expiry
 from deploy.ledger import Heads
 from deploy.reception import take_command, take_verdict
-from deploy.rollout import announce, step
+from deploy.rollout import announce, protects, step
 from deploy.rollout_state import Action, Event, Record, Rollout, Shift, recalled
+from deploy.splitter import step_weights
 from deploy.transitions import SHIFTS, TRANSITIONS, Kind, State
 from schemas.control import Command
 from schemas.decision import Decision
@@ -130,15 +132,27 @@ class Controller:
             elif isinstance(action, Shift):
                 self.do(step(self.rollout, self.shift(action), world.now_us))
 
+    def move(self, cause: str, weights: Mapping[str, float]) -> None:
+        """Set the traffic, if it is not so already."""
+        world, wanted = self.world, dict(weights or begin(self.world.spec))
+        if (dict(world.traffic[-1][1]) if world.traffic else begin(world.spec)) != wanted:
+            world.traffic.append((cause, wanted))
+
     def shift(self, shift: Shift) -> Event:
         world = self.world
         if world.faults and world.rng.random() < 0.15:
+            if not protects(shift):  # the executor undoes what was done, also before a crash
+                self.move("undo", self.rollout.weights if self.rollout else {})
             return Event(Kind.SHIFT_FAILED, shift.intent_id, "the target is down")
-        if not world.traffic or dict(world.traffic[-1][1]) != dict(shift.weights):
-            world.traffic.append((shift.intent_id, dict(shift.weights)))
+        self.move(shift.intent_id, shift.weights)
         if world.faults and world.rng.random() < 0.05:
             raise Crashed
         return Event(Kind.SHIFTED, shift.intent_id, "done")
+
+
+def begin(spec: ExperimentSpec) -> dict[str, float]:
+    """The traffic before anything was shifted."""
+    return step_weights(spec, 0.0)
 
 
 def messages(rng: random.Random, world: World) -> None:
@@ -233,13 +247,14 @@ def check(world: World) -> None:
                     assert approvals, "promoted without approval"
         epoch = max(epoch, decision.epoch)
     planned = [decision for decision in ledger if decision.outcome == "PLANNED"]
-    moved = [intent for intent, _ in world.traffic]
+    # a shift that was undone may be made again, but only while no other one was made
+    moved = [intent for intent, _ in itertools.groupby(i for i, _ in world.traffic if i != "undo")]
     assert set(moved) <= {decision.decision_id for decision in planned}, (
         "traffic was moved that the ledger does not know of"
     )
     assert len(set(moved)) == len(moved), "one shift was made twice"
-    last = dict(world.traffic[-1][1]) if world.traffic else {}
-    assert last == dict(rollout.weights), "the ledger says something else than the traffic"
+    last = world.traffic[-1][1] if world.traffic else begin(world.spec)
+    assert dict(last) == dict(rollout.weights or begin(world.spec)), "the ledger says something else than the traffic"
     assert audited(("", d, None) for d in ledger)[world.spec.id].findings == []
     for name in must_be_rolled_back(world):
         assert rollout.weights.get(name, 0.0) == 0.0, f"{name} has traffic after HARM"
@@ -271,5 +286,5 @@ def test_the_schedules_reach_every_state_and_every_kind_of_end() -> None:
     """A schedule that never promotes or rolls back would prove nothing."""
     worlds = [run(seed) for seed in range(150)]
     seen = {State(decision.state_after) for world in worlds for decision in world.holding() if decision.state_after}
-    assert seen == set(State) - {State.PENDING}
+    assert seen == set(State) - {State.PENDING, State.QUEUED}
     assert sum(len(world.ledger) > len(world.holding()) for world in worlds) > 10, "the two hardly ever met"

@@ -20,8 +20,11 @@ from schemas.control import Annotation, Command, Control, SpecApplied, WeightApp
 from schemas.decision import Decision
 from schemas.verdict import Evidence, Verdict
 from schemas.window import WindowSummary
+from streams import kafka
 from streams import scenario as scenarios
 from streams.clock import Clock
+from streams.embedded import EmbeddedBroker
+from streams.topics import ensure_topics
 
 SPEC = scenarios.load("errors").spec
 ID = SPEC.id
@@ -186,6 +189,25 @@ def test_commands_need_the_token_and_a_sound_body(feed: Feed, tmp_path: Path, mo
         assert answer.json()["error"]
     assert client.post(url, json=body, headers={**good, "Origin": "http://evil.example"}).status_code == 403
     assert client.post(url, content=b"x" * 70_000, headers=good).status_code == 413
+
+
+def test_specs_are_put_in_force_by_post_all_or_none(
+    client: TestClient, tmp_path: Path, tansu: EmbeddedBroker, feed: Feed
+) -> None:
+    path = tmp_path / "davy.yaml"
+    path.write_text(f"kafka: {{bootstrap.servers: '{tansu.bootstrap}'}}\nembedded: true\n")
+    config = load_config(path)
+    ensure_topics(config)
+    posting = TestClient(make(config, feed, Events(threading.Event())))
+    good, bad = SPEC.source, SPEC.source.replace(f"id: {ID}", "id: -other")
+    answer = posting.post("/v1/experiments", content=f"{good}\n---\n{bad}")
+    assert (answer.status_code, answer.json()["findings"][0].startswith("request:")) == (400, True)
+    answer = posting.post("/v1/experiments?actor=ann&reason=by%20hand", content=good)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": True, "experiments": [ID]})
+    (message,) = kafka.to_end(config, config.topic("control"), "test")
+    record = Control.decode(message.value() or b"")
+    assert (record.actor, record.reason, type(record.body)) == ("ann", "by hand", SpecApplied)
+    assert client.post("/v1/experiments", content=b"\xff").status_code == 400
 
 
 def test_annotations_and_commands_are_taken_into_the_state(client: TestClient, feed: Feed) -> None:

@@ -1,0 +1,62 @@
+"""What the console's routes share: the configuration, what is known, and how to write to Davy."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from davy.commands import apply
+from davy.web.events import Events
+from davy.web.feed import Feed
+from davy.web.state import Experiment
+from schemas.config import Config
+from schemas.control import Control
+from schemas.errors import InfrastructureError
+from streams.clock import Clock
+
+TEXT_MAX = 1_000
+Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+
+
+class Strict(BaseModel):
+    """Bodies that people and programs of ours send: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the routes share."""
+
+    config: Config
+    feed: Feed
+    events: Events
+    clock: Clock
+
+    def known(self, experiment_id: str) -> Experiment:
+        """The experiment; the feed's lock is held. 404 where there is none."""
+        experiment = self.feed.state.experiments.get(experiment_id)
+        if experiment is None:
+            raise HTTPException(404, f"there is no experiment {experiment_id!r}; GET /v1/experiments lists them")
+        return experiment
+
+    def allowed(self, authorization: str | None) -> None:
+        """401 unless the token came, where one is configured."""
+        token = self.config.http.token
+        if token is None:
+            return
+        given = (authorization or "").removeprefix("Bearer ").encode()
+        if not hmac.compare_digest(given, token.get_secret_value().encode()):
+            raise HTTPException(401, "this needs the token: send it as Authorization: Bearer TOKEN")
+
+    async def send(self, *records: Control) -> None:
+        """Write control records; 503 where the broker does not take them."""
+        try:
+            await run_in_threadpool(apply.send, self.config, records)
+        except InfrastructureError as error:
+            raise HTTPException(503, str(error)) from error

@@ -1,0 +1,92 @@
+"""Routes by which people and programs steer: specs, commands, annotations. All of them need the token where one is set."""
+
+# pyright: reportUnusedFunction=false
+# Routes are used by their decorators.
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Header, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from davy.commands import apply
+from davy.web.answers import Json
+from davy.web.console import TEXT_MAX, Console, Strict, Text
+from schemas.codec import micros
+from schemas.control import Annotation, Command, Control
+from schemas.located import Errors
+from schemas.spec import load_specs
+
+TAGS_MAX = 20
+ANNOTATION_KEY = "annotations"
+"""Experiment id of control records that belong to none."""
+
+Actor = Annotated[str, Query(min_length=1, max_length=TEXT_MAX)]
+Reason = Actor
+
+
+class CommandBody(Strict):
+    """What a person asks for."""
+
+    command: Literal["approve", "pause", "resume", "promote", "abort", "rollback"]
+    reason: Text
+    actor: Text
+    variant: str | None = None
+
+
+class AnnotationBody(Strict):
+    """A deploy, a change of configuration."""
+
+    time: str | None = None
+    text: Text
+    tags: Annotated[tuple[Text, ...], Field(max_length=TAGS_MAX)] = ()
+
+
+def routes(app: FastAPI, console: Console) -> None:
+    """Add them to the application."""
+
+    @app.post("/v1/experiments")
+    async def put_in_force(
+        request: Request, actor: Actor = "http", reason: Reason = "applied",
+        authorization: Annotated[str | None, Header()] = None,
+    ) -> Response:  # fmt: skip
+        """Specs as YAML, one or more documents: all of them or none."""
+        console.allowed(authorization)
+        try:
+            document = (await request.body()).decode("utf-8")
+            specs = load_specs(document, path="request")
+        except UnicodeDecodeError:
+            raise HTTPException(400, "the body is not UTF-8 text: send the spec as YAML") from None
+        except Errors as errors:
+            found = [str(finding) for finding in errors.findings]
+            return JSONResponse({"error": found[0], "findings": found}, 400)
+        now_us = console.clock.now_us()
+        await console.send(*(apply.applied(spec, now_us, actor, reason) for spec in specs))
+        return JSONResponse({"accepted": True, "experiments": [spec.id for spec in specs]}, 202)
+
+    @app.post("/v1/experiments/{experiment_id}/commands")
+    async def command(
+        experiment_id: str, body: CommandBody, authorization: Annotated[str | None, Header()] = None
+    ) -> Json:
+        console.allowed(authorization)
+        with console.feed.lock:
+            candidates = console.known(experiment_id).spec.candidates
+        if body.variant is not None and body.variant not in candidates:
+            raise HTTPException(400, f"{experiment_id} has no candidate {body.variant!r}")
+        command_id = str(uuid.uuid4())
+        what = Command(command_id, body.command, body.variant)
+        await console.send(Control(experiment_id, console.clock.now_us(), body.actor, body.reason, what))
+        return {"command_id": command_id, "accepted": True}
+
+    @app.post("/v1/annotations")
+    async def annotate(body: AnnotationBody, authorization: Annotated[str | None, Header()] = None) -> Json:
+        console.allowed(authorization)
+        try:
+            time_us = console.clock.now_us() if body.time is None else micros(body.time)
+        except ValueError as error:
+            raise HTTPException(400, f"time: {error}") from error
+        await console.send(Control(ANNOTATION_KEY, time_us, "http", "annotation", Annotation(body.text, body.tags)))
+        return {"accepted": True}
