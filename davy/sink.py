@@ -60,29 +60,21 @@ class SinkLoop:
         self._next: dict[tuple[str, int], int] = {}
         self._held = self._newest_us = 0
         self._flushed_at = time.monotonic()
+        self._paused: list[TopicPartition] = []
+        self._pause_s, self._retry_at = RETRY_FIRST_S, 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; what was read is written before it returns, if the store is there."""
-        self._begin()
-        pause_s = RETRY_FIRST_S
+        self.begin()
         try:
             while not stop.is_set():
-                self._read()
-                if not self._due():
-                    continue
-                try:
-                    self.flush()
-                    pause_s = RETRY_FIRST_S
-                except StoreUnavailable as error:
-                    FAILURES.inc()
-                    log.warning("the store refuses rows; trying again", error=str(error), pause_s=pause_s)
-                    self._wait(stop, pause_s)
-                    pause_s = min(2 * pause_s, RETRY_MAX_S)
+                self.once()
             self._flush_last()
         finally:
             self._consumer.close()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Join the group, or take all partitions where the broker keeps no groups worth the name."""
         topics = list(self._readers)
         if self.config.embedded:
             places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
@@ -90,10 +82,28 @@ class SinkLoop:
         else:
             self._consumer.subscribe(topics)
 
-    def _read(self) -> None:
-        HERE.beat(time.monotonic())
+    def once(self) -> None:
+        """Read, and write what is due. While the store refuses, nothing is read, but the group still hears of us."""
+        now_s = time.monotonic()
+        HERE.beat(now_s)
+        refused = now_s < self._retry_at
+        if self._paused and not refused:
+            self._consumer.resume(self._paused)
+            self._paused = []
         for message in self._consumer.consume(BATCH_MAX, POLL_S):
             self.take(message)
+        if refused or not self._due():
+            return
+        try:
+            self.flush()
+            self._pause_s = RETRY_FIRST_S
+        except StoreUnavailable as error:
+            FAILURES.inc()
+            log.warning("the store refuses rows; trying again", error=str(error), pause_s=self._pause_s)
+            self._paused = self._consumer.assignment()
+            self._consumer.pause(self._paused)
+            self._retry_at = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, RETRY_MAX_S)
 
     def take(self, message: Message) -> None:
         """Hold one record's rows; one that cannot be read is counted and passed over."""
@@ -119,7 +129,7 @@ class SinkLoop:
 
     def _due(self) -> bool:
         old = time.monotonic() - self._flushed_at >= FLUSH_S
-        return self._held > 0 and (old or self._held >= FLUSH_RECORDS)
+        return bool(self._next) and (old or self._held >= FLUSH_RECORDS)
 
     def flush(self) -> None:
         """Write what is held, then commit. Raises `StoreUnavailable`, and holds on to what is not written."""
@@ -137,7 +147,10 @@ class SinkLoop:
                 self._consumer.commit(offsets=places, asynchronous=False)
             except KafkaException as error:  # another member has them now; it writes the same rows again
                 log.warning("offsets not committed", error=str(error))
-        self._next.clear()
+                ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
+                self._next = {place: offset for place, offset in self._next.items() if place in ours}
+            else:
+                self._next.clear()
         self._held = 0
         self._flushed_at = time.monotonic()
 
@@ -146,18 +159,6 @@ class SinkLoop:
             self.flush()
         except StoreUnavailable as error:  # not committed: the next start reads the records again
             log.warning("stopped with rows unwritten", error=str(error))
-
-    def _wait(self, stop: threading.Event, pause_s: float) -> None:
-        """Stay in the group without reading on."""
-        assigned = self._consumer.assignment()
-        self._consumer.pause(assigned)
-        deadline = time.monotonic() + pause_s
-        while not stop.is_set() and time.monotonic() < deadline:
-            HERE.beat(time.monotonic())
-            late = self._consumer.poll(POLL_S)
-            if late is not None:
-                self.take(late)
-        self._consumer.resume(assigned)
 
 
 def run(config: Config, stop: threading.Event) -> None:

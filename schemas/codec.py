@@ -111,8 +111,10 @@ def header(name: str) -> bytes:
 
 
 @cache
-def _by_fingerprint() -> dict[bytes, str]:
-    return {fingerprint(name): name for name in names()}
+def _by_fingerprint() -> Mapping[bytes, tuple[str, Document | None]]:
+    """Name of each schema and of its former versions; of these also the schema with which they were written."""
+    former = {schema_fingerprint(past): (name, parse(past)) for name in names() for past in history(name)[1:]}
+    return {**former, **{fingerprint(name): (name, None) for name in names()}}
 
 
 def long(value: int) -> bytes:
@@ -145,10 +147,11 @@ def decode(data: bytes, resolve: Resolver | None = None) -> tuple[str, Document]
     schema, trailing ones included.
     """
     if data[:2] == MAGIC and len(data) >= HEADER_BYTES:
-        name = _by_fingerprint().get(data[2:HEADER_BYTES])
+        name, former = _by_fingerprint().get(data[2:HEADER_BYTES], (None, None))
         if name is None:
             raise UnknownSchema(f"unknown schema fingerprint {data[2:HEADER_BYTES].hex()}")
-        return name, _read(data, HEADER_BYTES, _parsed(name), None)
+        present = _parsed(name)
+        return name, _read(data, HEADER_BYTES, former or present, None if former is None else present)
     if data[:1] == b"\x00" and len(data) >= CONFLUENT_HEADER_BYTES and resolve is not None:
         writer = _without_logical_types(resolve(int.from_bytes(data[1:CONFLUENT_HEADER_BYTES], "big")))
         name = str(writer.get("name", "")).rpartition(".")[2]

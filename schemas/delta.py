@@ -119,10 +119,14 @@ class Progress(Record):
 
 @dataclass(frozen=True, slots=True)
 class ControlCopy(Record):
-    """A record of the control topic, copied into this log so that its order with the data is part of the log."""
+    """A record of the control topic, copied into this log so that its order with the data is part of the log.
+
+    Copies form a chain: each names the control offset of the one before it, so that a lost one is noticed.
+    """
 
     control_offset: int
     payload: bytes
+    previous: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,17 @@ class Truncated(Record):
     end: int
 
 
-Delta = Cells | Progress | ControlCopy | Truncated
+@dataclass(frozen=True, slots=True)
+class Claim(Record):
+    """A judge takes this partition over: its epoch is `base` plus the offset of this record, so no two have the same."""
+
+    member: str
+    base: int
+
+
+Delta = Cells | Progress | ControlCopy | Truncated | Claim
 _BODIES: dict[str, type[Delta]] = {
-    f"davy.v1.{kind.__name__}": kind for kind in (Cells, Progress, ControlCopy, Truncated)
+    f"davy.v1.{kind.__name__}": kind for kind in (Cells, Progress, ControlCopy, Truncated, Claim)
 }
 
 

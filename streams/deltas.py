@@ -21,7 +21,7 @@ import numpy.typing as npt
 from analyzers.arm import EMPTY, ArmWindow, MeasureSum, SparseCounts
 from schemas import codec
 from schemas.codec import Malformed, UnknownSchema
-from schemas.delta import Cell, Cells, ControlCopy, Measure, Progress, Truncated, decode_delta, encode_delta
+from schemas.delta import Cell, Cells, Claim, ControlCopy, Measure, Progress, Truncated, decode_delta, encode_delta
 from streams.kernels import cell_read, cell_sum
 
 Ints = npt.NDArray[np.int64]
@@ -68,7 +68,7 @@ class PackedCells:
     cells: list[PackedCell]
 
 
-Read = PackedCells | Progress | ControlCopy | Truncated
+Read = PackedCells | Progress | ControlCopy | Truncated | Claim
 
 
 def read(values: Sequence[bytes | None]) -> list[Read | Malformed | UnknownSchema | None]:

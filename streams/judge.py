@@ -19,7 +19,7 @@ from schemas import __version__
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
-from schemas.delta import SAMPLE_RATE_ONE, ControlCopy, Progress, Truncated
+from schemas.delta import SAMPLE_RATE_ONE, Claim, ControlCopy, Progress, Truncated
 from schemas.located import Errors
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
@@ -111,8 +111,10 @@ class Judge:
         """Handle one record of the log; what is to be published, in order."""
         out: list[Output] = []
         touched: set[str] = set()
+        if isinstance(delta, Claim):
+            return []  # who judges changes nothing of what is judged
         if isinstance(delta, ControlCopy):
-            if delta.control_offset > self.control_offset:
+            if delta.previous <= self.control_offset < delta.control_offset:  # else known, or one is missing before it
                 self.control_offset = delta.control_offset
                 touched |= self._control(delta, out)
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from schemas import codec
 from schemas.delta import (
     Cell,
     Cells,
+    Claim,
     ControlCopy,
     Delta,
     Measure,
@@ -32,7 +36,8 @@ ints = st.integers(-(2**31), 2**31 - 1)
 deltas: st.SearchStrategy[Delta] = st.one_of(
     st.builds(Cells, words, words, ints, longs, longs, st.lists(cells, max_size=4).map(tuple)),
     st.builds(Progress, words, words, ints, *[longs] * 6, ints, longs, st.none() | longs, longs),
-    st.builds(ControlCopy, longs, st.binary(max_size=50)),
+    st.builds(ControlCopy, longs, st.binary(max_size=50), longs),
+    st.builds(Claim, words, longs),
     st.builds(Truncated, words, words, ints, longs, longs),
 )
 
@@ -57,3 +62,13 @@ def test_what_is_no_delta_is_told() -> None:
         decode_delta(whole[:-1])
     with pytest.raises(codec.UnknownSchema):
         decode_delta(b"\xc3\x01" + b"\x00" * 8 + whole[10:])
+
+
+def test_deltas_of_the_version_before_are_read() -> None:
+    """While ingest and judges are replaced one after the other, and where the log is older than both."""
+    former = codec.parse(codec.history("Delta")[1])
+    body = {"control_offset": 7, "payload": b"abc"}
+    out = io.BytesIO()
+    out.write(codec.MAGIC + codec.schema_fingerprint(codec.history("Delta")[1]))
+    fastavro.schemaless_writer(out, former, {"body": ("davy.v1.ControlCopy", body)})
+    assert decode_delta(out.getvalue()) == ControlCopy(7, b"abc", -1)

@@ -54,6 +54,15 @@ def test_a_partition_that_grows_meanwhile_hides_no_other(config: Config) -> None
         thread.join()
 
 
+def test_a_large_last_batch_is_read_whole(config: Config) -> None:
+    """The embedded broker says that a partition ends one behind the beginning of its last batch."""
+    topic, producer = config.topic("verdicts"), Producer(dict(config.kafka) | {"linger.ms": 500})
+    for number in range(3 * kafka.READ_MAX):
+        producer.produce(topic, b"%d" % number)
+    assert producer.flush(10) == 0
+    assert len(list(kafka.to_end(config, topic, "test"))) == 3 * kafka.READ_MAX
+
+
 def test_no_topic_has_no_records_and_a_silent_broker_is_told(
     config: Config, tansu: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

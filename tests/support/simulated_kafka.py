@@ -66,6 +66,8 @@ class SimBroker:
         self.rates: dict[str, float] = {}
         self.survived: dict[str, int] = {}
         """Faults that happened, by name."""
+        self.read: dict[Place, int] = {}
+        """How far anybody ever read a partition."""
 
     def happens(self, fault: str) -> bool:
         """Whether a fault happens now; counted."""
@@ -139,10 +141,11 @@ class SimConsumer:
         """Partitions whose next fetch comes directly after a seek: it has no hole."""
         self._out_of_range: set[Place] = set()
         self._told_end: dict[Place, int] = {}
+        self._paused: set[Place] = set()
         self._on_assign: Callable[[Any, list[TopicPartition]], None] | None = None
         self._on_revoke: Callable[[Any, list[TopicPartition]], None] | None = None
 
-    def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+    def subscribe(self, topics: list[str], on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> None:
         self.topics, self._on_assign, self._on_revoke = topics, on_assign, on_lost
         self.broker.group(self.group_id).members.append(self)
         self.broker.rebalance(self.group_id)
@@ -153,6 +156,12 @@ class SimConsumer:
     def incremental_assign(self, places: list[TopicPartition]) -> None:
         self.positions |= {(p.topic, p.partition): max(p.offset, 0) for p in places}
         self._out_of_range -= set(self.positions)
+
+    def pause(self, places: list[TopicPartition]) -> None:
+        self._paused |= {(p.topic, p.partition) for p in places}
+
+    def resume(self, places: list[TopicPartition]) -> None:
+        self._paused -= {(p.topic, p.partition) for p in places}
 
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition(*place) for place in sorted(self.positions)]
@@ -172,6 +181,8 @@ class SimConsumer:
         for place in offsets:
             if group.owners.get((place.topic, place.partition)) is self:
                 group.committed[place.topic, place.partition] = (place.offset, place.metadata or "")
+            elif not asynchronous:
+                raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
         self._may_crash()
 
     def get_watermark_offsets(self, place: TopicPartition, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
@@ -191,7 +202,7 @@ class SimConsumer:
         if self.topics:
             self._follow_group()
         batch: list[Message] = []
-        places = list(self.positions)
+        places = [place for place in self.positions if place not in self._paused]
         self.broker.random.shuffle(places)
         for place in places:
             batch += self._fetch(place, self.broker.random.choice((1, 3, 7, 20, 60)))
@@ -209,12 +220,16 @@ class SimConsumer:
         mine = {place for place, owner in owners.items() if owner is self}
         lost, fresh = sorted(self.held - mine), sorted(mine - self.held)
         self.held = mine
+        for place in lost:
+            self.positions.pop(place, None)
+            self._paused.discard(place)
         if lost and self._on_revoke:
-            for place in lost:
-                self.positions.pop(place, None)
             self._on_revoke(self, [TopicPartition(*place) for place in lost])
+        places = [TopicPartition(*place) for place in fresh]
         if fresh and self._on_assign:
-            self._on_assign(self, [TopicPartition(*place) for place in fresh])
+            self._on_assign(self, places)
+        elif fresh:
+            self.incremental_assign(self.committed(places, 0))
 
     def _fetch(self, place: Place, many: int) -> list[Message]:
         log, (topic, partition) = self.broker.logs[place], place
@@ -241,6 +256,7 @@ class SimConsumer:
                 )  # fmt: skip
             position += 1
         self.positions[place] = position
+        self.broker.read[place] = max(self.broker.read.get(place, 0), position)
         if position >= log.end and self._told_end.get(place) != log.end:
             self._told_end[place] = log.end
             end = KafkaError(KafkaError._PARTITION_EOF)
@@ -257,7 +273,7 @@ class SimProducer:
         """Messages wait for ever; what the broker then refuses is fatal to the producer, and all that waits fails."""
         self.fatal = False
         self.waiting: dict[Place, deque[tuple[bytes | None, bytes | None, Callback | None]]] = {}
-        self.reports: deque[tuple[Callback, KafkaError | None]] = deque()
+        self.reports: deque[tuple[Callback, Message, KafkaError | None]] = deque()
 
     def produce(
         self, topic: str, value: bytes | None = None, key: bytes | str | None = None, partition: int = 0,
@@ -278,11 +294,11 @@ class SimProducer:
             key, value, callback = self.waiting[place].popleft()
             failed = self.fatal or self.broker.happens("not delivered")
             self.fatal = failed and self.endless
-            if not failed:
-                self.broker.append(place, key, value)
+            offset = -1 if failed else self.broker.append(place, key, value)
             error = failed or self.broker.happens("acknowledgement lost")
             if callback is not None:
-                self.reports.append((callback, KafkaError(KafkaError._MSG_TIMED_OUT) if error else None))
+                report = Message(topic=place[0], partition=place[1], offset=offset)
+                self.reports.append((callback, report, KafkaError(KafkaError._MSG_TIMED_OUT) if error else None))
 
     def poll(self, timeout: float) -> int:
         if self.broker.happens("crash"):
@@ -300,7 +316,7 @@ class SimProducer:
     def _report(self) -> int:
         reported = 0
         while self.reports:
-            callback, error = self.reports.popleft()
-            callback(error, Message())
+            callback, message, error = self.reports.popleft()
+            callback(error, message)
             reported += 1
         return reported

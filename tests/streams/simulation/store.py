@@ -1,0 +1,50 @@
+"""The analysts' store, simulated: of rows with one key the one of the highest version is seen, of equals the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from streams.sinks.base import Result, StoreUnavailable
+from streams.sinks.tables import TABLES, Row
+from tests.support.simulated_kafka import Crash, SimBroker
+
+
+class Store:
+    """A ReplacingMergeTree server; it refuses rows now and then, also after it has taken them."""
+
+    def __init__(self, broker: SimBroker) -> None:
+        self.broker = broker
+        self.tables: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in TABLES}
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """See `streams.sinks.base.Store`."""
+        if self.broker.happens("crash"):
+            raise Crash
+        if self.broker.happens("store refuses"):
+            raise StoreUnavailable("simulated: not taken")
+        definition, held = TABLES[table], self.tables[table]
+        for row in rows:
+            key = tuple(row[name] for name in definition.key)
+            before = held.get(key)
+            version = definition.version
+            if before is None or version is None or row[version] >= before[version]:
+                held[key] = row
+        if self.broker.happens("store answers late"):
+            raise StoreUnavailable("simulated: taken, but not told")
+
+    def migrate(self, measures: Sequence[str]) -> None:
+        """Nothing to create."""
+
+    def query(self, sql: str) -> Result:
+        """The oracle looks into `tables`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
