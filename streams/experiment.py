@@ -127,6 +127,8 @@ class Experiment:
         if self.next_window is None or self.first_window is None or changed_window >= self.next_window:
             return
         if changed_window < self.first_window:  # it began earlier than was known
+            if self.next_window == self.first_window:  # nothing was judged, and what lies between may still be open
+                self.next_window = changed_window
             self.first_window = changed_window
             self.checkpoints = {changed_window: {name: trials.start(self.spec, name) for name in self.spec.candidates}}
         place = max((time for time in self.checkpoints if time <= changed_window), default=None)

@@ -137,7 +137,7 @@ class JudgeLoop:
         places: list[TopicPartition] = []
         for place in partitions:
             owned = self._restore(place.partition)
-            self._save(place.partition, owned)
+            self.state.settle(place.partition, owned)
             self.owned[place.partition] = owned
             places.append(TopicPartition(self.delta_topic, place.partition, owned.next_offset))
             log.info("partition assigned", partition=place.partition, offset=owned.next_offset, epoch=owned.judge.epoch)

@@ -77,6 +77,12 @@ class JudgeState:
         self.outbox.put(self.topic, str(partition).encode(), json.dumps(manifest).encode(), target)
         return True
 
+    def settle(self, partition: int, owned: Owned) -> None:
+        """Make a new judge's epoch known before it says a word: else a superseded one could save a later state under its own,
+        and whoever began there would not say again what readers refuse of it."""
+        if not self.save(partition, owned) or not self.outbox.flush(kafka.BROKER_TIMEOUT_S):
+            raise InfrastructureError(f"the broker does not take records of {self.topic}: see whether it is well")
+
     def restore(self, partition: int, settings: JudgeSettings) -> Owned:
         """The newest valid state of a partition, under an epoch of its own; the log's beginning where there is none."""
         manifest, chunks = self._read(partition)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from types import FunctionType
 from typing import Any, cast
@@ -234,6 +235,15 @@ def an_epoch_that_is_the_saved_one_plus_one() -> Any:
     return patch.object(JudgeState, "_claim", lambda self, partition, epoch, base: (epoch, 1))
 
 
+def a_word_before_its_epoch_is_known() -> Any:
+    """A new judge speaks while the manifest that names its epoch still waits for the broker."""
+
+    def settle(self: JudgeState, partition: int, owned: Any) -> None:
+        self.save(partition, owned)
+
+    return patch.object(JudgeState, "settle", settle)
+
+
 def a_state_whose_digest_nobody_checks() -> Any:
     """The manifest's chunks are taken as they are."""
     checked = 'usable and hashlib.sha256(data).hexdigest() == manifest["digest"]'
@@ -241,11 +251,12 @@ def a_state_whose_digest_nobody_checks() -> Any:
 
 
 def a_state_newer_than_what_was_delivered() -> Any:
-    """It is saved while windows and verdicts from before still wait for the broker."""
-    original = Outbox.flush
-    return patch.object(
-        Outbox, "flush", lambda self, seconds: seconds == judge_state.STATE_EVERY_S or original(self, seconds)
-    )
+    """It is saved, often, while windows and verdicts from before still wait for the broker."""
+    flush, often_s = Outbox.flush, 0.5
+    stack = ExitStack()
+    stack.enter_context(patch.object(judge_state, "STATE_EVERY_S", often_s))
+    stack.enter_context(patch.object(Outbox, "flush", lambda self, seconds: seconds == often_s or flush(self, seconds)))
+    return stack
 
 
 def the_sink_commits_before_the_rows_are_stored() -> Any:
@@ -291,7 +302,10 @@ def _patched_source(module: Any, owner: Any, name: str, old: str, new: str) -> A
 OFTEN: dict[str, float] = {"crash": 0.02, "not delivered": 0.02, "delta repeated": 0.3}
 LOSSY: dict[str, float] = {"delta lost": 0.02}
 TORN: dict[str, float] = {"delta lost": 0.2, "crash": 0.0, "freeze": 0.0, "rebalance": 0.0}
+HASTY: dict[str, float] = {"delta lost": 0.4, "crash": 0.02, "not delivered": 0.02}
+UNTOLD: dict[str, float] = {"control copy lost": 0.1}
 UNSTORED: dict[str, float] = {"store refuses": 0.2, "crash": 0.02}
+REFUSING: dict[str, float] = {"store refuses": 0.3, "rebalance": 0.3, "freeze": 0.05}
 ZOMBIES: dict[str, float] = {"freeze": 0.1, "rebalance": 0.05, "crash": 0.01}
 MUTANTS: Mapping[Mutant, dict[str, float]] = {
     commit_before_delivery: OFTEN, commit_of_the_position: {}, no_rewind_after_a_delivery_error: OFTEN,
@@ -299,10 +313,11 @@ MUTANTS: Mapping[Mutant, dict[str, float]] = {
     progress_trusted_without_the_row_check: LOSSY, row_check_without_the_version_check: TORN,
     state_and_offset_saved_apart: {}, a_table_wherever_records_come_from: {}, control_before_it_is_read_back: {},
     watermark_of_the_partitions_heard_of: {}, late_rows_counted_by_arrival: {}, truncation_untold: {},
-    a_gap_is_forgotten_whenever_progress_comes: LOSSY, a_control_record_overtakes_a_lost_one: {},
-    lost_control_copies_are_not_copied_again: {}, partitions_are_counted_once: {},
+    a_gap_is_forgotten_whenever_progress_comes: LOSSY, a_control_record_overtakes_a_lost_one: UNTOLD,
+    lost_control_copies_are_not_copied_again: UNTOLD, partitions_are_counted_once: {},
     slots_for_arms_are_counted_anew_in_every_batch: {}, a_watermark_without_lateness: {}, every_partition_counts_as_idle: {},
-    an_epoch_that_is_the_saved_one_plus_one: ZOMBIES, a_state_whose_digest_nobody_checks: ZOMBIES | {"state lost": 0.02},
-    a_state_newer_than_what_was_delivered: OFTEN, the_sink_commits_before_the_rows_are_stored: UNSTORED,
-    the_sink_forgets_what_the_store_refused: UNSTORED, a_store_that_keeps_the_last_arrival: ZOMBIES,
+    an_epoch_that_is_the_saved_one_plus_one: ZOMBIES, a_word_before_its_epoch_is_known: HASTY,
+    a_state_whose_digest_nobody_checks: ZOMBIES | {"state lost": 0.02},
+    a_state_newer_than_what_was_delivered: {"crash": 0.05}, the_sink_commits_before_the_rows_are_stored: UNSTORED,
+    the_sink_forgets_what_the_store_refused: UNSTORED, a_store_that_keeps_the_last_arrival: REFUSING,
 }  # fmt: skip

@@ -42,6 +42,8 @@ class Events:
         self.rows: dict[Place, dict[int, Row]] = defaultdict(dict)
         self.flooded = rng.random() < 0.5
         self.partitions = self.partitions_at_first = rng.choice((1, 2, 3))
+        self.last_us = 0
+        """End of the last window that has rows."""
         self._admissions: dict[tuple[Place, int], Admission] = {}
         broker.create(EVENTS, self.partitions)
 
@@ -80,6 +82,7 @@ class Events:
         elif event_us < arrival_us - limits.lateness_us:
             fate = "late"
         window = (event_us if fate == "counted" else arrival_us) // limits.window_us * limits.window_us
+        self.last_us = max(self.last_us, window + limits.window_us)
         self.rows[place][offset] = Row(self._label(place, offset, version, window), window, error, fate, event_us)
 
     def _label(self, place: Place, offset: int, version: str, window: int) -> str:

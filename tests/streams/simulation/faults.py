@@ -58,14 +58,15 @@ class Faults:
             log.low = self.random.randint(log.low, log.end)
 
     def _lose(self, control: bool) -> None:
-        """The broker forgets one of the newest records of the delta log, though it was acknowledged; none that was read: one
-        that a judge has and another will never see makes two histories, of which only the epoch tells."""
+        """The broker forgets a record of the delta log, though it was acknowledged; none that was read: one that a judge has
+        and another will never see makes two histories, of which only the epoch tells."""
         place = self._delta_partition()
-        log = self.broker.logs[place]
-        unread = log.end - self.random.randrange(1, 4)
-        entry = log.entries[unread] if unread >= 0 else None
-        if entry is not None and _is_control(entry) is control and self.broker.read.get(place, 0) <= unread:
-            log.entries[unread] = None
+        entries, read = self.broker.logs[place].entries, self.broker.read.get(place, 0)
+        unread = [
+            offset for offset, entry in enumerate(entries[read:], read) if entry and _is_control(entry) is control
+        ]
+        if unread:
+            entries[self.random.choice(unread)] = None
 
     def _repeat(self, control: bool) -> None:
         """An old record comes again, late."""

@@ -39,7 +39,7 @@ from tests.streams.simulation.setting import (
 from tests.support.simulated_kafka import SimBroker
 
 SETTLE_ROUNDS = 400
-REPAIR_AFTER_S, WHOLE_AFTER_S = 40, 60
+REPAIR_AFTER_S, WHOLE_AFTER_S = 20, 35
 """After the last fault: when somebody repairs what judges ask for, and when all must be counted at the earliest."""
 
 
@@ -128,15 +128,16 @@ class World:
         return [{p: source.frontier for (_, p), source in judge.fold.sources.items()} for judge in judges]
 
     def _whole(self) -> bool:
-        """Every delta partition has a judge that counted everything and knows all of control, and the sink wrote all."""
+        """Every delta partition has a judge that counted and closed everything and knows all control; the sink wrote all."""
         ends, frontiers = self.events.ends, self._frontiers()
         counted = all(f.get(p, -1) >= end for f in frontiers for p, end in ends.items())
         last = self.broker.logs[CONTROL, 0].end - 1
         told = all(owned.judge.control_offset == last for owned in self.processes.judges())
         committed = self.broker.group("davy.sink").committed
         topics = (CONTROL, WINDOWS, VERDICTS)
+        closed = all(owned.judge.closed_us >= self.events.last_us for owned in self.processes.judges())
         stored = all(committed.get((topic, 0), (0, ""))[0] >= self.broker.logs[topic, 0].end for topic in topics)
-        return len(frontiers) == self.config.limits.delta_partitions and counted and told and stored
+        return len(frontiers) == self.config.limits.delta_partitions and counted and told and closed and stored
 
     # -- in place of Kafka and the clock -------------------------------------------------------------------------
 

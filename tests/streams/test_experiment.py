@@ -1,0 +1,58 @@
+"""Evidence of an experiment begins where its first rows are, and ends where windows are closed, whatever came first."""
+
+from __future__ import annotations
+
+from schemas.config import load_config
+from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
+from schemas.delta import Cell, Cells, ControlCopy, Progress
+from schemas.verdict import Verdict
+from streams.judge import Judge, JudgeSettings
+from tests.streams.cells import packed_cells
+
+BEGIN_US, WINDOW_US = 1_790_000_000_000_000, 5_000_000
+SPEC = """\
+apiVersion: davy/v1
+kind: Experiment
+id: e
+service: s
+environment: p
+variants: {control: {version: '1'}, canary: {version: '2'}}
+randomization: request
+slis: [{name: errors, type: error_ratio, max_increase: 50%}]
+steps: [{weight: 50%, duration: 1h}]
+"""
+
+
+def cell(version: str, window: int) -> Cell:
+    return Cell(
+        "e", "s", "p", version, None, (), BEGIN_US + window * WINDOW_US, 3, 3, 0, 0, 0, 0, 3 << 20, 0, 1 << 20, 1 << 20, 0,
+        b"", b"", b"", (),
+    )  # fmt: skip
+
+
+def test_rows_from_before_the_first_weight_are_judged_only_once_their_window_is_closed() -> None:
+    settings = JudgeSettings.of(load_config(None), 0, 1, {"t": "davy.events"})
+    judge = Judge(settings)
+    weights = {"control": 0.5, "canary": 0.5}
+    words = (SpecApplied(SPEC, "e.yaml", "x"), WeightIntent("i", 0, weights), WeightApplied("i", 0, weights))
+    applied_us = BEGIN_US + 2 * WINDOW_US + 1
+
+    def progress(upto: int, rows: int, wall_us: int, latest_us: int | None) -> Progress:
+        return Progress(
+            settings.digest, "t", 0, 0, upto, rows, rows, 0, 0, 1, 1000 if rows else upto, latest_us, wall_us
+        )
+
+    judge.step(ControlCopy(0, Control("e", BEGIN_US, "a", "b", words[0]).encode(), -1))
+    judge.step(progress(0, 0, BEGIN_US + WINDOW_US, None))  # idle: windows are closed up to BEGIN
+    for number in (1, 2):
+        judge.step(ControlCopy(number, Control("e", applied_us, "a", "b", words[number]).encode(), number - 1))
+    cells = tuple(cell(version, window) for version in "12" for window in (-1, 0, 1))
+    judge.step(packed_cells(Cells(settings.digest, "t", 0, 0, 18, cells)))
+    outputs = judge.step(progress(18, 18, applied_us + WINDOW_US, BEGIN_US + 2 * WINDOW_US))  # closed up to window 1
+    outputs += judge.step(ControlCopy(3, Control("e", applied_us + WINDOW_US, "a", "b", words[0]).encode(), 2))
+    outputs += judge.step(ControlCopy(4, Control("e", applied_us + WINDOW_US, "a", "b", words[2]).encode(), 3))
+    said = [output for output in outputs if isinstance(output, Verdict)]
+    assert said
+    for verdict in said:
+        windows_closed = (verdict.event_time - (BEGIN_US - WINDOW_US)) // WINDOW_US
+        assert verdict.evidence[0].n_candidate == 3 * min(3, windows_closed), "what is not closed is not evidence"
