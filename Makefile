@@ -35,11 +35,11 @@ bench-peers: .venv/ready
 ifdef UV
 	uv venv --quiet --allow-existing --python '>=3.11' .venv
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	uv pip install --quiet --python $(BIN)/python --no-deps --editable . --editable clients/python
 else
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable . --editable clients/python
 endif
 	$(BIN)/python -m streams.warm # compiles the loops; later starts take them from a cache
 	@touch $@

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: what a command measured stands between its own markers."""
+"""Documents of figures: what a command measured stands between its own markers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def replaced(text: str, begin: str, content: str) -> str:
     return f"{before}{begin}\n\n{content}\n\n{END}{after}"
 
 
-def replace(begin: str, content: str) -> None:
+def replace(begin: str, content: str, document: Path = DOCUMENT) -> None:
     """Write it into the document."""
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text("utf-8"), begin, content), "utf-8")
+    document.write_text(replaced(document.read_text("utf-8"), begin, content), "utf-8")
 
 
 def machine() -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,6 +115,16 @@ class KafkaBroker:
             self._process = None
         except subprocess.TimeoutExpired:
             self.kill()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Its connections stay open, and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _command(self, *arguments: str) -> list[str]:
         return [self._java, "-Xmx768m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*", *arguments]

@@ -34,7 +34,7 @@ def test_the_table_has_medians_and_no_figure_for_a_failure(tmp_path: Path) -> No
 
 
 def test_every_file_is_a_peer() -> None:
-    assert list(peers()) == ["bare", "davy", "blocks", "faust", "flink", "kafka_streams", "quix"]
+    assert list(peers()) == ["bare", "davy", "faust", "flink", "kafka_streams", "quix"]
 
 
 def _told(sentence: str) -> None:
