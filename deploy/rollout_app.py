@@ -21,6 +21,8 @@ from faust.types import ProcessingGuarantee
 
 from deploy.hands import Hands
 from deploy.leader import Leader
+from deploy.notifier import LedgerNotifier
+from deploy.notify import notifiers
 from deploy.spec_folder import EVERY_S as SPECS_EVERY_S
 from deploy.spec_folder import SpecFolder
 from schemas.codec import Malformed, UnknownSchema
@@ -144,13 +146,17 @@ def run(config: Config, stop: threading.Event) -> None:
 
 
 async def _serve(config: Config, stop: threading.Event) -> None:
-    app, _ = application(config)
+    app, hands = application(config)
+    halt = threading.Event()
+    for notifier in notifiers(config):
+        LedgerNotifier(config, notifier, hands.clock.now_us, halt).start()
     await cast("Awaitable[None]", app.start())
     try:
         while not stop.is_set() and not app.should_stop:
             HERE.beat(time.monotonic())
             await asyncio.sleep(STOP_POLL_S)
     finally:
+        halt.set()
         await app.stop()
     if app.crashed and app.crash_reason is not None:
         raise app.crash_reason

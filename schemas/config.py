@@ -162,6 +162,10 @@ class Config(Model):
         examples=["[{type: haproxy, socket: /run/haproxy.sock}]"],
     )
     """Who is told of weights beside the files in `traffic_dir`; what an entry may say depends on its type."""
+    notify: tuple[dict[str, Any], ...] = Field(
+        default=(), max_length=TARGETS_MAX, repr=False, examples=["[{type: cdevents, url: 'https://events.example'}]"]
+    )
+    """Who is told that a candidate was deployed, promoted or rolled back."""
     http: Http = Http()
     health: Health = Health()
     signing: Signing = Signing()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -108,6 +108,20 @@ def validated(model: type[M], document: Located) -> tuple[M | None, list[Finding
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, [_finding(model, document, detail) for detail in details if not _hollow(detail)]
+
+
+def made_of(kinds: Mapping[str, type[Model]], entry: Mapping[str, Any]) -> tuple[str, Model | None, str | None]:
+    """An entry whose `type` says which model it is of: the type, the model, and what is wrong, to follow the entry's place."""
+    options = dict(entry)
+    kind = str(options.pop("type", None))
+    if kind not in kinds:
+        return kind, None, f": type {kind!r} is unknown: {suggestion(kind, kinds)}"
+    try:
+        return kind, kinds[kind].model_validate(options), None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return kind, None, f" ({kind}): {where}: {first['msg']}"
 
 
 def field_names(model: type[Model]) -> set[str]:

@@ -10,12 +10,10 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 
-from pydantic import ValidationError
-
 from deploy.traffic.base import Adapter, Target
 from schemas.config import Config
 from schemas.errors import UserError
-from schemas.model import suggestion
+from schemas.model import made_of
 
 FILES = "files"
 
@@ -32,14 +30,8 @@ def targets(config: Config) -> list[Target]:
     known = adapters()
     made = [known[FILES].make(known[FILES].options(), config)]
     for number, entry in enumerate(config.targets):
-        place, options = f"davy.yaml: traffic[{number}]", dict(entry)
-        kind = options.pop("type", None)
-        if kind not in known:
-            raise UserError(f"{place}: type {kind!r} is unknown: {suggestion(str(kind), known)}")
-        try:
-            made.append(known[str(kind)].make(known[str(kind)].options.model_validate(options), config))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{place} ({kind}): {where}: {first['msg']}") from error
+        kind, options, wrong = made_of({name: adapter.options for name, adapter in known.items()}, entry)
+        if wrong is not None or options is None:
+            raise UserError(f"davy.yaml: traffic[{number}]{wrong}")
+        made.append(known[kind].make(options, config))
     return made

@@ -28,6 +28,7 @@ from streams import scenario as scenarios
 from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
 from tests.support.haproxy import haproxy, weights
+from tests.support.receiver import Receiver, receiver
 from tests.support.signing import indented, key_pair
 from tests.support.system import until
 
@@ -45,6 +46,12 @@ def start(config: Path) -> subprocess.Popen[bytes]:
 def proxy(tmp_path: Path) -> Iterator[Path]:
     with haproxy(tmp_path / "proxy", SPEC.service, tuple(SPEC.variants)) as path:
         yield path
+
+
+@pytest.fixture
+def told() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
 
 
 def send(config: Config, topic: str, value: bytes, key: str = ID, headers: dict[str, bytes] | None = None) -> None:
@@ -68,12 +75,12 @@ def done(config: Config) -> list[Decision]:
 
 
 def test_a_planned_shift_is_finished_after_a_crash_and_nothing_is_done_twice(
-    tmp_path: Path, tansu: EmbeddedBroker, proxy: Path
+    tmp_path: Path, tansu: EmbeddedBroker, proxy: Path, told: Receiver
 ) -> None:
     path = tmp_path / "davy.yaml"
     path.write_text(
         f"kafka: {{bootstrap.servers: '{tansu.bootstrap}'}}\nembedded: true\ndata_dir: {tmp_path / 'data'}\n"
-        f"traffic: [{{type: haproxy, socket: {proxy}}}]\n"
+        f"traffic: [{{type: haproxy, socket: {proxy}}}]\nnotify: [{{type: cdevents, url: '{told.url}'}}]\n"
     )
     config = load_config(path)
     ensure_topics(config)
@@ -99,11 +106,13 @@ def test_a_planned_shift_is_finished_after_a_crash_and_nothing_is_done_twice(
         process = start(path)
         until(lambda: splitter.read_back(folder).get("canary") == 0.0, 40, "it was rolled back")
         until(lambda: len(done(config)) == 3, 20, "it was told")
+        until(lambda: len(told.calls) == 2, 20, "other systems were told")
     finally:
         process.terminate()
         code = process.wait(20)
     assert code == 0, (tmp_path / "rollout.log").read_text()[-2000:]
     assert weights(proxy, SPEC.service, tuple(SPEC.variants)) == {"control": 256, "canary": 0}
+    assert [call.headers["ce-type"].split(".")[3] for call in told.calls] == ["deployed", "rolledback"]
     ledger = snapshot(config).decisions.of(ID)
     assert all(f"haproxy {proxy}: done" in d.details["trace"] for d in ledger if d.outcome == "DONE")
     assert [(d.kind, d.outcome) for d in ledger] == [
