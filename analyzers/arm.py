@@ -77,6 +77,9 @@ class MeasureSum:
         return MeasureSum.sum((self, other))
 
 
+NOTHING = MeasureSum()
+
+
 @dataclass(frozen=True, slots=True)
 class ArmWindow:
     """Sums over rows of one arm in one window; the fields are those of `schemas.delta.Cell`."""
@@ -121,7 +124,7 @@ class ArmWindow:
 
     def measure(self, name: str) -> MeasureSum:
         """The measure of that name, empty where no row carried it."""
-        return self.measures.get(name, MeasureSum())
+        return self.measures.get(name, NOTHING)
 
     def unit_rows(self) -> Ints:
         """Rows int64 (128,) per unit bucket, counted once; not to be written to."""

@@ -73,10 +73,19 @@ def quarter_midpoint(quarters: Ints) -> Floats:
     return np.where(quarters == 0, 0.0, middle)
 
 
-def quantile(keys: Ints, counts: Ints, q: float) -> float | None:
-    """Midpoint of the bin that holds the q-quantile of sparse counts (ascending bins); None where nothing was counted."""
+MIDPOINTS: Floats = midpoint(np.arange(BINS))
+"""Of every bin."""
+
+
+def quantiles(keys: Ints, counts: Ints, qs: tuple[float, ...]) -> list[float | None]:
+    """Midpoints of the bins that hold the quantiles `qs` of sparse counts (ascending bins); None where nothing was counted.
+
+    >>> quantiles(np.array([1281, 1345]), np.array([9, 1]), (0.5, 0.99))
+    [1.005859375, 2.01171875]
+    """
     if not len(keys):
-        return None
+        return [None] * len(qs)
     cumulated: Ints = np.cumsum(counts)
-    place = min(int(np.searchsorted(cumulated, q * int(cumulated[-1]), side="left")), len(keys) - 1)
-    return float(midpoint(keys[place : place + 1])[0])
+    total = int(cumulated[-1])
+    places = np.searchsorted(cumulated, [q * total for q in qs], side="left")
+    return MIDPOINTS[keys[np.minimum(places, len(keys) - 1)]].tolist()

@@ -52,6 +52,14 @@ class Experiment:
     """Why its counts cannot be trusted, until a person resumes it."""
     closed: bool = False
     """A person ended the experiment."""
+    _digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The spec's, which takes long to find and never changes here."""
+        if not self._digest:
+            self._digest = self.spec.digest
+        return self._digest
 
     @property
     def group(self) -> Group:

@@ -64,10 +64,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something is wrong with the partition, or, where there is none, with the consumer."""
+    """Something is wrong with the partition, at that offset if it has one, or, where there is none, with the consumer."""
 
     source: Source | None
     error: KafkaError
+    offset: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _told(topic: str, partition: int, offset: int, error: KafkaError) -> Ended |
     if not topic:
         return Failed(None, error)
     ended = error.code() == KafkaError._PARTITION_EOF  # pyright: ignore[reportPrivateUsage]  # its public name
-    return Ended((topic, partition), offset) if ended else Failed((topic, partition), error)
+    return Ended((topic, partition), offset) if ended else Failed((topic, partition), error, offset)
 
 
 class Library:

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from schemas.config import Config
 from schemas.errors import InfrastructureError
-from streams import kafka
+from streams import broken, kafka
 from streams.clock import Clock
 from streams.fetch import Ended, Failed, Fetched, Records
 from streams.formats import decoders
@@ -157,9 +157,25 @@ class IngestLoop:
         kafka.require_alive(told.error)
         topic, partition = told.source or (None, None)
         log.warning("source error", topic=topic, partition=partition, error=str(told.error))
+        if told.source is not None and told.error.code() in broken.CODES:
+            self._broken(told.source, told.offset, told.error.str())
         gone = told.error.code() == KafkaError._AUTO_OFFSET_RESET  # pyright: ignore[reportPrivateUsage]  # its public name
         if gone and told.source is not None:
             self._carry_out(self.ingest.out_of_range(told.source))
+
+    def _broken(self, source: Source, begin: int, error: str) -> None:
+        """A batch that does not unpack is as many dead records as it has offsets; reading goes on behind it."""
+        if begin != self.ingest.position(source):
+            return  # told before
+        end = broken.end_of_batch(self.config, source, begin)
+        reason = f"the batch of offsets {begin} to {end - 1} does not unpack: {error}"
+        log.error("broken batch", topic=source[0], partition=source[1], begin=begin, end=end, error=error)
+        for offset in range(begin, min(end, begin + broken.TOLD_MAX)):
+            self._bury(source, offset, None, None, reason)
+        DEAD.inc(end - begin)
+        outputs = self.ingest.records(broken.run(source, begin, end), self.clock.now_us())
+        self._carry_out(output for output in outputs if not isinstance(output, tuple))  # no row of it can be rejected
+        self.reader.requests.append(Reread(source, end))
 
     def _records(self, records: Records) -> None:
         """Count the rows of some records of one topic."""
@@ -184,15 +200,18 @@ class IngestLoop:
 
     def _dead(self, records: Records, i: int, reason: str) -> None:
         DEAD.inc()
+        source = (records.topic, int(records.partition[i]))
+        self._bury(source, int(records.offset[i]), records.values[i], records.key(i), reason)
+
+    def _bury(self, source: Source, offset: int, value: bytes | None, key: bytes | None, reason: str) -> None:
         headers: list[tuple[str, str | bytes | None]] = [
-            ("davy_topic", records.topic), ("davy_partition", str(records.partition[i])),
-            ("davy_offset", str(records.offset[i])), ("davy_reason", reason),
+            ("davy_topic", source[0]), ("davy_partition", str(source[1])), ("davy_offset", str(offset)),
+            ("davy_reason", reason),
         ]  # fmt: skip
-        value = records.values[i]
-        if len(value) > self.config.limits.message_bytes:
+        if value is not None and len(value) > self.config.limits.message_bytes:
             value = value[: self.config.limits.message_bytes]
             headers.append(("davy_truncated", "true"))
-        self._produce(self.dead_topic, value, records.key(i), headers=headers)
+        self._produce(self.dead_topic, value, key, headers=headers)
 
     # -- what the protocol asks for ------------------------------------------------------------------------------
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from analyzers.arm import DURATION, ArmWindow
-from analyzers.histogram import quantile
+from analyzers.histogram import quantiles
 from schemas import __version__
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import SAMPLE_RATE_ONE, Claim, ControlCopy, Progress, Truncated
 from schemas.located import Errors
-from schemas.spec import ExperimentSpec, load_specs
+from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams.deltas import PackedCells, Read
@@ -232,7 +232,7 @@ class Judge:
             if self.stuck.get(source) != block:
                 out.append(Repair(source, block))
         gap_changed, self.stuck = stuck != self.stuck, stuck
-        hold = self._gap_reason()
+        hold, offsets = self._gap_reason(), self._offsets()
         for experiment in self.experiments.values():
             if not experiment.live or not closed:
                 continue
@@ -241,7 +241,7 @@ class Judge:
             said = experiment.advance(self.windows, closed, hold) if moved or fresh else []
             if not said and (gap_changed or asked):
                 said = experiment.again(closed, hold)
-            out.extend(self._verdict(experiment, judged) for judged in said)
+            out.extend(self._verdict(experiment, judged, offsets) for judged in said)
         if moved:
             kept_from = closed - self.settings.keep_us - self.settings.lateness_us
             self.windows.drop(kept_from)
@@ -255,11 +255,14 @@ class Judge:
         places = ", ".join(f"{self._name(source)} from block {block} on" for source, block in self.stuck.items())
         return f"gap: counts are missing of {places}; a repair was asked for"
 
-    def _verdict(self, experiment: Experiment, judged: Judged) -> Verdict:
-        spec, judgement = experiment.spec, judged.judgement
+    def _offsets(self) -> dict[str, int]:
+        """The cut: what verdicts of now are a function of."""
         offsets = {self._name(key): source.frontier for key, source in sorted(self.fold.sources.items())}
-        offsets[self.settings.control_topic] = self.control_offset
-        digest = config_digest(spec, self.settings)
+        return offsets | {self.settings.control_topic: self.control_offset}
+
+    def _verdict(self, experiment: Experiment, judged: Judged, offsets: dict[str, int]) -> Verdict:
+        spec, judgement = experiment.spec, judged.judgement
+        digest = config_digest(experiment.digest, self.settings)
         experiment.sequence += 1
         name = (
             spec.id, judged.candidate, experiment.sequence, sorted(offsets.items()), judged.event_time, digest,
@@ -306,7 +309,7 @@ class Judge:
     ) -> WindowSummary:
         duration = content.measure(DURATION)
         keys, counts = duration.histogram.keys, duration.histogram.counts
-        p50, p90, p95, p99, p999 = (quantile(keys, counts, q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))
+        p50, p90, p95, p99, p999 = quantiles(keys, counts, (0.5, 0.9, 0.95, 0.99, 0.999))
         means = {
             name: measure.total * self.settings.resolutions.get(name, 1.0) / measure.rows
             for name, measure in content.measures.items()
@@ -324,6 +327,6 @@ def _by_label(item: tuple[Label, ArmWindow]) -> tuple[str, str]:
     return version, variant or ""
 
 
-def config_digest(spec: ExperimentSpec, settings: JudgeSettings) -> str:
+def config_digest(spec_digest: str, settings: JudgeSettings) -> str:
     """Of everything configured that a verdict depends on: the spec and the layout of ingest."""
-    return f"{spec.digest[:32]}-{settings.digest}"
+    return f"{spec_digest[:32]}-{settings.digest}"

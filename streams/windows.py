@@ -122,7 +122,8 @@ class Windows:
             place = places.get(cell.key)
             if place is None:
                 place = places[cell.key] = self._place(cell, *self._where(cell))
-            self._tally(place, cell)
+            if place.counted != (now := (cell.rows, cell.late, cell.quarantined)):
+                self._tally(place, now)
             self._put(place, source, cell)
             self.changed[place.group, place.window] = None
 
@@ -177,13 +178,12 @@ class Windows:
         content.known = None
         content.open.setdefault(source, {})[cell.key] = cell.body if place.own else cell.counts_only
 
-    def _tally(self, place: Place, cell: PackedCell) -> None:
-        new = (cell.rows, cell.late, cell.quarantined)
-        for name, before, now in zip(_TALLIED, place.counted, new, strict=True):
-            if now != before:
-                self.counted[name] += now - before
-                self.counted["other"] += now - before if place.other else 0
-        place.counted = new
+    def _tally(self, place: Place, now: tuple[int, int, int]) -> None:
+        for name, before, after in zip(_TALLIED, place.counted, now, strict=True):
+            if after != before:
+                self.counted[name] += after - before
+                self.counted["other"] += after - before if place.other else 0
+        place.counted = now
 
     def fold(self, source: SourceKey) -> None:
         """The source's open block is complete."""
