@@ -7,7 +7,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.document import machine, replace
+from bench.document import machine, rewrite
 from davy import logs
 from davy.bench import Result, measure
 from davy.commands.bench import configured
@@ -30,7 +30,7 @@ def main() -> None:
         finally:
             broker.stop()
     text = table(found, where)
-    replace(BEGIN, text)
+    rewrite(BEGIN, text)
     print(text)
 
 

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.document import replaced
+from bench.document import rewrite
 from tests.streams.chaos import Chaos
 from tests.streams.chaos_recount import Audit
 from tests.support.kafka import VERSION
@@ -33,7 +33,7 @@ def main() -> int:
         found = chaos.check()
         chaos.stop()
     text = "\n".join(lines(rounds, chaos, found))
-    TABLE.write_text(replaced(TABLE.read_text("utf-8"), BEGIN, text), "utf-8")
+    rewrite(BEGIN, text, TABLE)
     print(text)
     for line in found.wrong:
         print(line, file=sys.stderr)

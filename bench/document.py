@@ -21,7 +21,7 @@ def replaced(text: str, begin: str, content: str) -> str:
     return f"{before}{begin}\n\n{content}\n\n{END}{after}"
 
 
-def replace(begin: str, content: str, document: Path = DOCUMENT) -> None:
+def rewrite(begin: str, content: str, document: Path = DOCUMENT) -> None:
     """Write it into the document."""
     document.write_text(replaced(document.read_text("utf-8"), begin, content), "utf-8")
 

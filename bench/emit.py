@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from davy_emit import AsgiMiddleware, Emitter
 
-from bench.document import machine, replace
+from bench.document import machine, rewrite
 from schemas.config import Config
 from streams.embedded import free_port
 from streams.topics import ensure_topics
@@ -132,7 +132,7 @@ def main() -> None:
         finally:
             broker.stop()
     text = table(found, where)
-    replace(BEGIN, text, DOCUMENT)
+    rewrite(BEGIN, text, DOCUMENT)
     print(text)
 
 

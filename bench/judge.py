@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.document import replaced
+from bench.document import rewrite
 from bench.fleet import AFTER_US, BEFORE_US, SPEC, begin_experiments
 from bench.scaling import DOCUMENT
 from davy.bench import PARTITIONS, RATE, rows
@@ -75,7 +75,7 @@ def main() -> None:
     prepare()
     load = os.getloadavg()[0]
     text = table([measure(EVENTS, n) for n in EXPERIMENTS], load)
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text("utf-8"), BEGIN, text), "utf-8")
+    rewrite(BEGIN, text, DOCUMENT)
     print(text)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.document import replaced
+from bench.document import rewrite
 from davy import logs
 from davy.commands.run import children
 from davy.supervisor import STEADY_S, Supervisor
@@ -59,7 +59,7 @@ def main() -> None:
         finally:
             broker.stop()
     text = "\n".join(lines(found))
-    TABLE.write_text(replaced(TABLE.read_text("utf-8"), BEGIN, text), "utf-8")
+    rewrite(BEGIN, text, TABLE)
     print(text)
 
 

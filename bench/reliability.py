@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
+from bench.document import rewrite
 from tests.streams.simulation import World
 
 SCHEDULES = 10_000
 CHUNK = 25
 TABLE = Path(__file__).parents[1] / "docs" / "reliability.md"
-BEGIN, END = "<!-- schedules: written by python -m bench.reliability -->", "<!-- end -->"
+BEGIN = "<!-- schedules: written by python -m bench.reliability -->"
 
 
 def survived(seeds: range) -> tuple[int, Counter[str], list[str]]:
@@ -47,8 +48,7 @@ def main() -> int:
     for line in wrong:
         print(line)
     text = table(schedules, verdicts, faults, len(wrong))
-    before, _, rest = TABLE.read_text("utf-8").partition(BEGIN)
-    TABLE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", "utf-8")
+    rewrite(BEGIN, text, TABLE)
     print(text)
     return 1 if wrong else 0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.document import replaced
+from bench.document import rewrite
 from bench.fleet import JUDGES, PARTITIONS_EACH, WORKERS, Fleet, run
 from davy.bench import RATE
 from tests.support.kafka import VERSION, KafkaBroker
@@ -36,7 +36,7 @@ def main() -> None:
         finally:
             broker.stop()
     text = "\n".join([*measured(events, fleets), "", *plan(fleets[-1])])
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text("utf-8"), BEGIN, text), "utf-8")
+    rewrite(BEGIN, text, DOCUMENT)
     print(text)
 
 

@@ -33,9 +33,13 @@ UNITS = 100_000
 RATE = 100_000
 """Events per second of event time: a 5 s window holds 500,000."""
 FILL_ROWS = 50_000
+FILL_SETTINGS: dict[str, str | int] = {
+    "linger.ms": 20, "batch.size": 1_000_000, "queue.buffering.max.messages": 1_000_000,
+}  # fmt: skip
 FLUSH_S = 120.0
 ADMIN_S = 30.0
 
+Headers = list[tuple[str, str | bytes | None]]
 Tell = Callable[[str], None]
 Frame = Callable[[pa.RecordBatch], pa.BinaryArray]
 """Rows to the bytes of their records."""
@@ -64,7 +68,7 @@ class Result:
 def measure(config: Config, events: int, experiments: int, rounds: int, tell: Tell) -> Result:
     """Fill topics of our own on the configured broker, read them in turns, remove them again."""
     ours = config.model_copy(update={"prefix": f"bench-{uuid.uuid4().hex[:8]}.", "embedded": True})
-    with _topics(ours):
+    with topics(ours):
         tell(f"writing {events:,} events of {experiments} experiments")
         fill(ours, ours.topic("events"), events, experiments, time.time_ns() // 1000)
         topic = ours.topic("events")
@@ -72,9 +76,9 @@ def measure(config: Config, events: int, experiments: int, rounds: int, tell: Te
         bare: list[Round] = []
         davy: list[Round] = []
         for number in range(1, rounds + 1):
-            bare.append(_timed(events, lambda: read_bare(ours, topic, events)))
+            bare.append(timed(events, lambda: read_bare(ours, topic, events)))
             tell(f"round {number} of {rounds}: bare consumer {bare[-1].events / bare[-1].wall_s:,.0f} events/s")
-            davy.append(_timed(events, lambda: IngestLoop(ours).read_up_to(upto)))
+            davy.append(timed(events, lambda: IngestLoop(ours).read_up_to(upto)))
             tell(f"round {number} of {rounds}: Davy {davy[-1].events / davy[-1].wall_s:,.0f} events/s")
     return Result(
         bare=statistics.median(r.events / r.wall_s for r in bare),
@@ -85,7 +89,8 @@ def measure(config: Config, events: int, experiments: int, rounds: int, tell: Te
     )
 
 
-def _timed(events: int, work: Callable[[], object]) -> Round:
+def timed(events: int, work: Callable[[], object]) -> Round:
+    """What the work cost this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Round(events, time.perf_counter() - wall, time.process_time() - cpu)
@@ -104,13 +109,11 @@ def read_bare(config: Config, topic: str, events: int) -> int:
 
 def fill(config: Config, topic: str, events: int, experiments: int, end_us: int, frame: Frame = encode) -> None:
     """Seeded events with 12 filled fields, spread over the partitions; Kafka's timestamps are the events'."""
-    producer = kafka.producer(
-        config, **{"linger.ms": 20, "batch.size": 1_000_000, "queue.buffering.max.messages": 1_000_000}
-    )
+    producer = kafka.producer(config, **FILL_SETTINGS)
     for batch, stamps_ms, partitions in rows(events, experiments, end_us):
         values = frame(batch).to_pylist()
         for value, stamp, partition in zip(values, stamps_ms, partitions, strict=True):
-            _produce(producer, topic, value, partition, stamp)
+            produce(producer, topic, value, partition, stamp)
     if producer.flush(FLUSH_S):
         raise InfrastructureError(f"the broker did not take all events within {FLUSH_S:.0f} s")
 
@@ -143,10 +146,13 @@ def rows(events: int, experiments: int, end_us: int) -> Iterator[tuple[pa.Record
         yield batch, (stamp_us // 1000).tolist(), random.integers(0, PARTITIONS, n).tolist()
 
 
-def _produce(producer: Producer, topic: str, value: bytes, partition: int, stamp_ms: int) -> None:
+def produce(
+    producer: Producer, topic: str, value: bytes, partition: int, stamp_ms: int, headers: Headers | None = None
+) -> None:  # fmt: skip
+    """Queue one record, waiting for room."""
     while True:
         try:
-            producer.produce(topic, value, partition=partition, timestamp=stamp_ms)
+            producer.produce(topic, value, partition=partition, timestamp=stamp_ms, headers=headers)
             return
         except BufferError:
             producer.poll(FETCH_WAIT_S)
@@ -161,15 +167,15 @@ def ends(config: Config, topic: str) -> dict[int, int]:
 
 
 @contextmanager
-def _topics(config: Config) -> Generator[None]:
+def topics(config: Config) -> Generator[None]:
     """Davy's topics under a prefix of their own, there while the context is open."""
     ensure_topics(config)
     try:
         yield
     finally:
         client = kafka.admin(config)
-        topics = [name for name in client.list_topics(timeout=ADMIN_S).topics if name.startswith(config.prefix)]
-        ended = cast(Futures, client.delete_topics(topics, request_timeout=ADMIN_S))  # pyright: ignore[reportUnknownMemberType]
+        ours = [name for name in client.list_topics(timeout=ADMIN_S).topics if name.startswith(config.prefix)]
+        ended = cast(Futures, client.delete_topics(ours, request_timeout=ADMIN_S))  # pyright: ignore[reportUnknownMemberType]
         for future in ended.values():
             try:
                 future.result()

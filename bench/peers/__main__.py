@@ -11,7 +11,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from bench.document import machine, replace
+from bench.document import machine, rewrite
 from bench.peers.peer import CACHE, Peer, peers
 from bench.peers.run import EXPERIMENTS, Figure, Topics, figure, keep, kept, table
 from bench.peers.timed import Failed
@@ -50,7 +50,7 @@ def main() -> int:
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)
     if "all" in options.names and options.events is None:
-        replace(BEGIN, text)
+        rewrite(BEGIN, text)
         KEPT.unlink(missing_ok=True)
     return 1 if failures else 0
 

@@ -84,7 +84,7 @@ def _batch(bootstrap: str, topic: str, partition: int, values: list[bytes], sett
         offsets.append(int(message.offset() or 0))
 
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 500, "batch.size": 1 << 30, **settings}  # all in one batch
+        {"bootstrap.servers": bootstrap, "linger.ms": 60_000, "batch.size": 1 << 30, **settings}  # all in one batch
     )
     for value in values:
         producer.produce(topic, value, partition=partition, on_delivery=told)
@@ -153,19 +153,19 @@ def mismatches(config: Config, expected: dict[tuple[int, int], str]) -> list[str
 
 def counted(config: Config) -> tuple[int, int]:
     """Rows and dead records of the newest progress of every block, all of whose cells add up to its rows."""
-    fold, progress = Fold(Layout.of(config).digest, config.limits.block_records), dict[tuple[int, int], Progress]()
-    rows = 0
+    folds: dict[int, Fold] = {}
+    newest: dict[tuple[int, int, int], Progress] = {}
     for message in kafka.to_end(config, config.topic("deltas"), "check"):
+        d = int(message.partition() or 0)
+        fold = folds.setdefault(d, Fold(Layout.of(config).digest, config.limits.block_records))
         (delta,) = deltas.read([message.value()])
         if isinstance(delta, Progress):
-            progress[delta.partition, delta.block] = delta
+            newest[d, delta.partition, delta.block] = delta
             list(fold.progress(delta))
         elif isinstance(delta, PackedCells):
             list(fold.cells(delta))
-    for (partition, _), last in progress.items():
-        source = next(found for (_, p), found in fold.sources.items() if p == partition)
-        assert source.frontier >= last.upto, (
-            f"partition {partition} is verified up to {source.frontier}, not {last.upto}"
-        )
-        rows += last.rows_d
-    return rows, sum(last.dead for last in progress.values())
+    for (d, partition, _), last in newest.items():
+        (frontier,) = {found.frontier for (_, p), found in folds[d].sources.items() if p == partition}
+        assert frontier >= last.upto, f"partition {partition} is verified up to {frontier}, not {last.upto}"
+    dead = {(partition, block): last.dead for (_, partition, block), last in newest.items()}  # each partition tells it
+    return sum(last.rows_d for last in newest.values()), sum(dead.values())
