@@ -21,8 +21,12 @@ from bench.judgement.worlds import NONE, WORLDS, World
 
 RUNS, DELAYS, CHUNK = 2000, 200, 100
 ROOT = Path(__file__).parents[2]
-MEASURED = ("analyzers", "bench/judgement/worlds.py", "bench/judgement/promises.py", "bench/judgement/rivals.py")
-"""What results depend on."""
+MEASURED = (
+    *("arm", "bursts", "clustering", "counts", "dispersion", "gates", "histogram", "judgement", "mean_sli", "means"),
+    *("piece", "sample_ratio", "scatter", "share_sli", "sli", "slis", "trial"),
+)
+WORLD = ("worlds.py", "promises.py", "rivals.py")
+"""What results depend on: of the analyzers, and of this."""
 Job = tuple[str, int, Callable[[range], Any]]
 
 
@@ -51,9 +55,9 @@ def main() -> None:
 
 def state() -> str:
     """Digest of what the results depend on."""
-    files = [
-        file for place in MEASURED for file in sorted([*(ROOT / place).rglob("*.py"), ROOT / place]) if file.is_file()
-    ]
+    files = [file for part in MEASURED for file in sorted((ROOT / "analyzers").glob(f"{part}/*.py"))]
+    files += [ROOT / "analyzers" / f"{part}.py" for part in MEASURED if part != "slis"]
+    files += [Path(__file__).parent / part for part in WORLD]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
