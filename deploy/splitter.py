@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ Weights = Mapping[str, float]
 SHARES = 10_000
 """Weights are integers that add up to this: a share of one hundredth of a percent is the least."""
 HAPROXY_MAX = 256
-FLAGD, NGINX_SPLIT, NGINX_UPSTREAM, HAPROXY = "flagd.json", "nginx-split.conf", "nginx-upstream.conf", "haproxy.cmds"
+FLAGD, NGINX_SPLIT, NGINX_UPSTREAM = "flagd.json", "nginx-split.conf", "nginx-upstream.conf"
+HAPROXY, HAPROXY_MAP = "haproxy.cmds", "haproxy-split.map"
 MARK = "# "
 
 
@@ -44,10 +46,23 @@ def shares(weights: Weights, candidates: Sequence[str]) -> dict[str, int]:
 def render(spec: ExperimentSpec, weights: Weights) -> dict[str, str]:
     """Content of every file for these weights (share per variant, adding up to 1)."""
     parts = shares({name: weights.get(name, 0.0) for name in spec.variants}, spec.candidates)
-    files = {FLAGD: _flagd(spec, parts), NGINX_SPLIT: _nginx_split(spec, parts), HAPROXY: _haproxy(spec, weights)}
+    files = {
+        FLAGD: _flagd(spec, parts), NGINX_SPLIT: _nginx_split(spec, parts), HAPROXY: _haproxy(spec, weights),
+        HAPROXY_MAP: "".join(f"{name} {bound}\n" for name, bound in bounds(parts).items()),
+    }  # fmt: skip
     if any(arm.upstream for arm in spec.variants.values()):
         files[NGINX_UPSTREAM] = _nginx_upstream(spec, parts)
     return files
+
+
+def bounds(parts: Mapping[str, int]) -> dict[str, int]:
+    """Where each arm's buckets end, of `SHARES`: a unit's arm is the first whose bound is above its bucket, so that it keeps
+    its candidate while that grows.
+
+    >>> bounds({"canary": 500, "bolder": 1000, "control": 8500})
+    {'canary': 500, 'bolder': 1500, 'control': 10000}
+    """
+    return dict(zip(parts, itertools.accumulate(parts.values()), strict=True))
 
 
 def _flagd(spec: ExperimentSpec, parts: Mapping[str, int]) -> str:

@@ -29,49 +29,15 @@ class Options(Model):
     timeout_us: PositiveUs = Field(default=2_000_000, alias="timeout")
 
 
-class Haproxy:
-    """One HAProxy process."""
-
-    blind = False
+class RuntimeSocket:
+    """Commands to one HAProxy process; each on a connection of its own."""
 
     def __init__(self, options: Options) -> None:
         self.name = f"haproxy {options.socket}"
-        self.place, self.timeout_s = options.socket, options.timeout_us / 1e6
+        self._place, self._timeout_s = options.socket, options.timeout_us / 1e6
 
-    def apply(self, order: Order) -> None:
-        wanted = _commands(order)
-        before = {server: self._weight(server) for server in wanted}
-        changed: list[str] = []
-        for server, weight in wanted.items():
-            if before[server] == weight:
-                continue
-            reply = self._ask(f"set server {server} weight {weight}")
-            if reply:
-                left = self._undo(changed, before)
-                raise TargetError(f"{self.name} refused weight {weight} of {server} ({reply}); {left}")
-            changed.append(server)
-
-    def _undo(self, changed: list[str], before: dict[str, int]) -> str:
-        """Set back what was changed, the last first; what came of it, as a clause."""
-        stuck = [server for server in reversed(changed) if self._ask(f"set server {server} weight {before[server]}")]
-        return f"setting back {', '.join(stuck)} was refused, too" if stuck else "what was changed before was set back"
-
-    def fault(self, order: Order) -> str | None:
-        for server, weight in _commands(order).items():
-            found = self._weight(server)
-            if found != weight:
-                return f"{self.name} says weight {found} of {server}, not {weight}"
-        return None
-
-    def _weight(self, server: str) -> int:
-        reply = self._ask(f"get weight {server}")
-        match = _WEIGHT.fullmatch(reply)
-        if match is None:
-            raise TargetError(f"{self.name} does not tell the weight of {server}: {reply or 'no reply'}")
-        return int(match[1])
-
-    def _ask(self, command: str) -> str:
-        """One command on a connection of its own; the whole reply without the blank line at its end."""
+    def ask(self, command: str) -> str:
+        """The whole reply without the blank line at its end. Raises `TargetError`."""
         try:
             with self._connected() as connection:
                 connection.sendall(f"{command}\n".encode())
@@ -83,17 +49,61 @@ class Haproxy:
         return reply.decode("utf-8", "replace").strip()
 
     def _connected(self) -> socket.socket:
-        host, colon, port = self.place.rpartition(":")
-        if colon and port.isdigit() and "/" not in self.place:
-            return socket.create_connection((host.strip("[]"), int(port)), self.timeout_s)
+        host, colon, port = self._place.rpartition(":")
+        if colon and port.isdigit() and "/" not in self._place:
+            return socket.create_connection((host.strip("[]"), int(port)), self._timeout_s)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self.timeout_s)
+        connection.settimeout(self._timeout_s)
         try:
-            connection.connect(self.place)
+            connection.connect(self._place)
         except OSError:
             connection.close()
             raise
         return connection
+
+
+class Haproxy:
+    """One HAProxy process."""
+
+    blind = False
+
+    def __init__(self, options: Options) -> None:
+        self._socket = RuntimeSocket(options)
+        self.name = self._socket.name
+
+    def apply(self, order: Order) -> None:
+        wanted = _commands(order)
+        before = {server: self._weight(server) for server in wanted}
+        changed: list[str] = []
+        for server, weight in wanted.items():
+            if before[server] == weight:
+                continue
+            reply = self._socket.ask(f"set server {server} weight {weight}")
+            if reply:
+                left = self._undo(changed, before)
+                raise TargetError(f"{self.name} refused weight {weight} of {server} ({reply}); {left}")
+            changed.append(server)
+
+    def _undo(self, changed: list[str], before: dict[str, int]) -> str:
+        """Set back what was changed, the last first; what came of it, as a clause."""
+        stuck = [
+            server for server in reversed(changed) if self._socket.ask(f"set server {server} weight {before[server]}")
+        ]
+        return f"setting back {', '.join(stuck)} was refused, too" if stuck else "what was changed before was set back"
+
+    def fault(self, order: Order) -> str | None:
+        for server, weight in _commands(order).items():
+            found = self._weight(server)
+            if found != weight:
+                return f"{self.name} says weight {found} of {server}, not {weight}"
+        return None
+
+    def _weight(self, server: str) -> int:
+        reply = self._socket.ask(f"get weight {server}")
+        match = _WEIGHT.fullmatch(reply)
+        if match is None:
+            raise TargetError(f"{self.name} does not tell the weight of {server}: {reply or 'no reply'}")
+        return int(match[1])
 
 
 def _commands(order: Order) -> dict[str, int]:

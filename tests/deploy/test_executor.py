@@ -13,7 +13,7 @@ from deploy.executor import TRIES, Executor
 from deploy.journal import Journal
 from deploy.traffic.base import Order, Target
 from deploy.traffic.files import Files
-from deploy.traffic.haproxy import Haproxy, Options
+from deploy.traffic.haproxy import Haproxy, Options, RuntimeSocket
 from schemas.spec import load_specs
 from tests.support.haproxy import Ear, haproxy, weights
 from tests.support.killed import KILLED, Points, in_child
@@ -128,7 +128,7 @@ def run_child(folder: Path, ear: Ear, what: str, kill_at: int) -> int:
         points = Points(kill_at)
         points.around(Journal, "write")
         points.around(Path, "replace")
-        points.around(Haproxy, "_ask", lambda _, command: command.startswith("set "))
+        points.around(RuntimeSocket, "ask", lambda _, command: command.startswith("set "))
         trace = executor(folder, ear).run(order(what, protects=what == "back"))
         assert trace.fault is None, trace
 

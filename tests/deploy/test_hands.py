@@ -13,7 +13,7 @@ from deploy.audit import audited
 from deploy.hands import Hands
 from deploy.journal import Journal
 from deploy.leader import Leader
-from deploy.traffic.haproxy import Haproxy
+from deploy.traffic.haproxy import RuntimeSocket
 from schemas.config import Config, load_config
 from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.decision import Decision
@@ -89,7 +89,7 @@ def work(config: Config, made: ExperimentSpec, said: Verdict | None, points: Poi
 
     points.around(Journal, "write")
     points.around(Path, "replace")
-    points.around(Haproxy, "_ask", lambda _, command: command.startswith("set "))
+    points.around(RuntimeSocket, "ask", lambda _, command: command.startswith("set "))
     asyncio.run(life())
 
 

@@ -89,6 +89,7 @@ def test_the_splitter_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'out'}: canary 10 %, control 90 %\n")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "flagd.json",
+        "haproxy-split.map",
         "haproxy.cmds",
         "nginx-split.conf",
     ]

@@ -51,7 +51,7 @@ def configured(folder: Path, entry: str) -> Target:
 
 
 def test_every_kind_is_found_by_its_name() -> None:
-    assert sorted(adapters()) == ["dry-run", "files", "flagd", "haproxy", "hook", "nginx", "webhook"]
+    assert sorted(adapters()) == ["dry-run", "files", "flagd", "haproxy", "haproxy-map", "hook", "nginx", "webhook"]
 
 
 @pytest.mark.parametrize(("entry", "sentence"), [
