@@ -207,7 +207,7 @@ class Experiment:
                 continue
             counted, wrong = arms.get(name, (EMPTY, 0))
             if version == self.spec.variants[name].version:
-                arms[name] = (counted + content, wrong)
+                arms[name] = (content if counted is EMPTY else counted + content, wrong)
             else:
                 arms[name] = (counted, wrong + content.rows)
         return arms

@@ -233,10 +233,10 @@ class Judge:
                 out.append(Repair(source, block))
         gap_changed, self.stuck = stuck != self.stuck, stuck
         hold, offsets = self._gap_reason(), self._offsets()
-        for experiment in self.experiments.values():
-            if not experiment.live or not closed:
+        for name, experiment in self.experiments.items() if closed else ():
+            asked = name in touched
+            if not (moved or gap_changed or asked) or not experiment.live:
                 continue
-            asked = experiment.spec.id in touched
             fresh = asked and experiment.next_window is None
             said = experiment.advance(self.windows, closed, hold) if moved or fresh else []
             if not said and (gap_changed or asked):
