@@ -227,6 +227,24 @@ def lint(
     raise typer.Exit(2 if findings else 0)
 
 
+@app.command("import", epilog=_example("davy import flagger canary.yaml > checkout.yaml"))
+def import_(
+    system: Annotated[str, typer.Argument(help="argo, flagger or kayenta.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Its files; AnalysisTemplates beside the Rollouts that use them.")
+    ],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Another system's canary configuration as specs, with what could not be carried over as comments.
+
+    Exit code: 0, 2 bad input.
+    """
+    from davy.commands.import_ import imported
+
+    print(imported(system, files), end="")
+
+
 @app.command(epilog=_example("davy plan checkout.yaml --rate 200 --normal errors=0.3%"))
 def plan(
     spec: Annotated[Path, typer.Argument(help="A spec file, or a folder of them.")],
