@@ -227,6 +227,22 @@ def lint(
     raise typer.Exit(2 if findings else 0)
 
 
+@app.command(epilog=_example("davy support --out bundle.tar.gz"))
+def support(
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: davy-support-TIME.tar.gz here.")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """One file with what a maintainer needs: versions, configuration, what the doctor says, ends of logs. No secrets.
+
+    Exit code: 0, 2 bad config, or the file cannot be written.
+    """
+    from davy.commands.run import load
+    from davy.commands.support import support as command
+
+    raise typer.Exit(command(load(config, data_dir), out))
+
+
 @app.command("import", epilog=_example("davy import flagger canary.yaml > checkout.yaml"))
 def import_(
     system: Annotated[str, typer.Argument(help="argo, flagger or kayenta.")],
