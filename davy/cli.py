@@ -82,10 +82,13 @@ def _example(*lines: str) -> str:
 
 @app.command(epilog=_example("davy demo --scenario healthy"))
 def demo(
-    scenario: Annotated[str, typer.Option(help="Which traffic: see `davy simulate --help`.")] = "errors",
+    scenario: Annotated[
+        str, typer.Option(help="Which traffic: see `davy simulate --help`; live: a real service behind HAProxy.")
+    ] = "errors",
     duration: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Ends by itself after that; 0: on Ctrl-C.")
-    ] = 120.0,
+        float | None,
+        typer.Option(metavar="SECONDS", help="Ends by itself after that (default 120, live 240); 0: on Ctrl-C."),
+    ] = None,
     speed: Annotated[
         float | None, typer.Option(help="Seconds of event time in a second (default: the scenario's).")
     ] = None,

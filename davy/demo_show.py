@@ -105,11 +105,11 @@ class Terminal:
 
 
 class Lines:
-    """Verdicts whose action is new and all decisions, a line each."""
+    """Verdicts whose action is new and all decisions, a line each, with a `label` before it where there are several."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, label: str = "") -> None:
         self.scene = scene
-        self._told = 0
+        self._label = f"{label}: " if label else ""
 
     def __enter__(self) -> Self:
         print(f"davy demo: {self.scene.title}; dashboard at {self.scene.address}", flush=True)
@@ -117,7 +117,7 @@ class Lines:
 
     def __exit__(self, *_: object) -> None:
         for verdict in self.scene.verdicts.values():
-            print(f"last verdict: {sentence(verdict)}", flush=True)
+            print(f"{self._label}last verdict: {sentence(verdict)}", flush=True)
 
     def take(self, record: Verdict | WindowSummary | Decision) -> None:
         """Tell what is new."""
@@ -125,7 +125,7 @@ class Lines:
         self.scene.take(record)
         action = self.scene.actions[-1] if self.scene.actions else None
         if action is not None and (len(self.scene.actions), action) != before:
-            print(action.line(), flush=True)
+            print(f"{self._label}{action.line()}", flush=True)
 
     def tick(self, now_us: int) -> None:
         """Nothing to say."""

@@ -14,7 +14,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from davy import logs
 from davy.commands import apply, replay
@@ -27,7 +27,9 @@ from davy.supervisor import Child, Supervisor, last_line
 from schemas import located
 from schemas.config import Config, load_config
 from schemas.errors import InfrastructureError, UserError
+from schemas.spec import ExperimentSpec
 from schemas.verdict import Verdict
+from schemas.window import WindowSummary
 from streams import scenario as scenarios
 from streams.clock import Clock
 from streams.embedded import EmbeddedBroker
@@ -37,17 +39,19 @@ from streams.topics import ensure_topics
 HOST = "127.0.0.1"
 READY_TIMEOUT_S = 40.0
 """How long the console may take until it answers: all roles import their libraries at the same time then."""
+WARM_TIMEOUT_S = 60.0
 POLL_S = 0.2
+LIVE = "live"
 SPEED_MAX = 50.0
 """Beyond that the 30 s that a verdict lives pass before a rollout can obey it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """As on the command line; `speed` None is the scenario's own."""
+    """As on the command line; `speed` and `duration` None are the scenario's own."""
 
     scenario: str
-    duration: float
+    duration: float | None
     speed: float | None
     port: int
     data_dir: Path
@@ -56,35 +60,123 @@ class Options:
     no_browser: bool
 
 
-def demo(options: Options) -> int:
-    """Run the demo to its end; returns the exit code."""
-    scenario = scenarios.load(options.scenario)
-    speed = scenario.speed if options.speed is None else options.speed
+class Play(Protocol):
+    """What is shown: where the traffic comes from, and the experiments on it."""
+
+    @property
+    def name(self) -> str:
+        """Of the scenario."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """One line about it."""
+        ...
+
+    @property
+    def speed(self) -> float:
+        """Seconds of event time in a second, unless told otherwise."""
+        ...
+
+    @property
+    def duration_s(self) -> float:
+        """Unless told otherwise."""
+        ...
+
+    @property
+    def warm(self) -> bool:
+        """Whether windows must come before the experiments begin: its traffic does not wait until everything runs."""
+        ...
+
+    @property
+    def specs(self) -> tuple[ExperimentSpec, ...]:
+        """The experiments, all applied at the start."""
+        ...
+
+    def settings(self, data_dir: Path) -> dict[str, Any]:
+        """What its configuration has beside every demo's."""
+        ...
+
+    def children(self, config: Config, path: Path, log_dir: Path) -> list[Child]:
+        """The processes that make the traffic; `path` is that of the configuration."""
+        ...
+
+    def shown(self, show: Show, scene: Scene) -> Show:
+        """The same, with what is the scenario's own to tell."""
+        ...
+
+
+class Simulated:
+    """A scenario of the simulator."""
+
+    duration_s = 120.0
+    warm = False
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.name, self.speed, self.specs = scenario.name, scenario.speed, (scenario.spec,)
+        self.title = f"{scenario.name}: {scenario.summary}"
+
+    def settings(self, data_dir: Path) -> dict[str, Any]:
+        return {}
+
+    def children(self, config: Config, path: Path, log_dir: Path) -> list[Child]:
+        command = [sys.executable, "-m", "davy", "simulate", self.name, "--out", "kafka", "--config", str(path)]
+        return [Child("simulator", command, log_dir / "simulator.log")]
+
+    def shown(self, show: Show, scene: Scene) -> Show:
+        return show
+
+
+def play_of(options: Options) -> tuple[Play, float]:
+    """The scenario and the speed of its clock; raises `UserError`."""
+    if options.scenario == LIVE:
+        from davy.live import Live
+
+        if options.speed not in (None, 1.0):
+            raise UserError(f"--speed {options.speed:g}: the live scenario is real, it has no other speed than 1")
+        return Live(), 1.0
+    play = Simulated(scenarios.load(options.scenario))
+    speed = play.speed if options.speed is None else options.speed
     if not 0 < speed <= SPEED_MAX:
         raise UserError(f"--speed {speed:g}: must be above 0 and at most {SPEED_MAX:g}")
-    if options.duration < 0:
-        raise UserError(f"--duration {options.duration:g}: must be 0 (until Ctrl-C) or more seconds")
-    deadline = time.monotonic() + options.duration if options.duration else None
+    return play, speed
+
+
+def demo(options: Options) -> int:
+    """Run the demo to its end; returns the exit code."""
+    play, speed = play_of(options)
+    duration_s = play.duration_s if options.duration is None else options.duration
+    if duration_s < 0:
+        raise UserError(f"--duration {duration_s:g}: must be 0 (until Ctrl-C) or more seconds")
+    deadline = time.monotonic() + duration_s if duration_s else None
     port = free_port(options.port)
     stop = stop_on_signals()
     with ExitStack() as stack:
         data_dir = stack.enter_context(demo_dir(options.data_dir))
-        logs.configure("demo", data_dir / "logs" / "demo.log")
+        log_dir = data_dir / "logs"
+        logs.configure("demo", log_dir / "demo.log")
         broker = stack.enter_context(EmbeddedBroker(data_dir))
-        path = write_config(data_dir, broker.bootstrap, port, speed, options.config)
+        path = write_config(data_dir, broker.bootstrap, port, speed, play.settings(data_dir), options.config)
         config = load(path, None)
         ensure_topics(config)
+        traffic = play.children(config, path, log_dir)
         if not options.as_json:
-            print(f"davy demo: starting {', '.join(ROLES)} and the simulator ...", file=sys.stderr)
-        supervisor = stack.enter_context(Supervisor(processes(scenario, path, data_dir / "logs")))
+            print(f"davy demo: starting {', '.join([*ROLES, *(child.name for child in traffic)])} ...", file=sys.stderr)
+        roles = children(list(ROLES), ["--config", str(path)], log_dir)
+        supervisor = stack.enter_context(Supervisor([*roles, *traffic]))
         wait_for_console(port, supervisor, stop)
-        scene = _scene(scenario, config, f"http://{HOST}:{port}")
+        now_us = Clock.of(config).now_us()
+        scene = Scene(play.specs[0], play.title, f"http://{HOST}:{port}", speed, now_us, now_us)
         if options.as_json:
             show: Show = JsonLines(scene.address, broker.bootstrap, data_dir)
         else:
             show = Terminal(scene, not options.no_browser) if sys.stdout.isatty() else Lines(scene)
-        stack.enter_context(show)
-        apply.send(config, [apply.applied(scenario.spec, Clock.of(config).now_us(), "davy demo", scenario.summary)])
+        show = stack.enter_context(play.shown(show, scene))
+        if play.warm:
+            wait_for_windows(config, supervisor, stop)
+        apply.send(
+            config, [apply.applied(spec, Clock.of(config).now_us(), "davy demo", play.title) for spec in play.specs]
+        )
         last = _follow(config, supervisor, scene, show, stop, deadline)
     return replay.exit_code(last.values())
 
@@ -103,9 +195,11 @@ def free_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def write_config(data_dir: Path, bootstrap: str, port: int, speed: float, base: Path | None) -> Path:
-    """The configuration that all processes of the demo read: `base`, with what is the demo's own in its
-    place."""
+def write_config(
+    data_dir: Path, bootstrap: str, port: int, speed: float, more: dict[str, Any], base: Path | None
+) -> Path:
+    """The configuration that all processes of the demo read: `base`, with what is the demo's own in its place, and the
+    scenario's (`more`)."""
     document: dict[str, Any] = _document(base) if base is not None else {}
     document |= {
         "kafka": {"bootstrap.servers": bootstrap},
@@ -114,6 +208,7 @@ def write_config(data_dir: Path, bootstrap: str, port: int, speed: float, base: 
         "traffic_dir": str(data_dir / "traffic"),
         "http": {"host": HOST, "port": port},
         "clock": {"speed": speed, "origin_us": time.time_ns() // 1000},
+        **more,
     }
     path = data_dir / CONFIG
     head = "# Written by `davy demo`, for its processes and for `davy query` and `davy explain` afterwards.\n"
@@ -126,25 +221,6 @@ def _document(base: Path) -> dict[str, Any]:
     load_config(base)
     documents, _ = located.read(located.read_text(base), str(base))
     return dict(documents[0].data) if documents else {}
-
-
-def processes(scenario: Scenario, config: Path, log_dir: Path) -> list[Child]:
-    """All roles, and the traffic."""
-    simulate = [
-        sys.executable,
-        "-m",
-        "davy",
-        "simulate",
-        scenario.name,
-        "--out",
-        "kafka",
-        "--config",
-        str(config),
-    ]
-    return [
-        *children(list(ROLES), ["--config", str(config)], log_dir),
-        Child("simulator", simulate, log_dir / "simulator.log"),
-    ]
 
 
 def wait_for_console(port: int, supervisor: Supervisor, stop: threading.Event) -> None:
@@ -163,10 +239,20 @@ def wait_for_console(port: int, supervisor: Supervisor, stop: threading.Event) -
             )
 
 
-def _scene(scenario: Scenario, config: Config, address: str) -> Scene:
-    clock = Clock.of(config)
-    now_us = clock.now_us()
-    return Scene(scenario.spec, f"{scenario.name}: {scenario.summary}", address, clock.speed, now_us, now_us)
+def wait_for_windows(config: Config, supervisor: Supervisor, stop: threading.Event) -> None:
+    """Until the judge tells a window or `stop` is set; raises `InfrastructureError` where it never does."""
+    follower, deadline = Follower(config), time.monotonic() + WARM_TIMEOUT_S
+    try:
+        while not stop.is_set():
+            if any(isinstance(record, WindowSummary) for record in follower.poll(POLL_S)):
+                return
+            supervisor.watch()
+            if time.monotonic() > deadline:
+                raise InfrastructureError(
+                    f"no window was told within {WARM_TIMEOUT_S:.0f} s: logs/ in the demo's folder says why"
+                )
+    finally:
+        follower.close()
 
 
 def _follow(
