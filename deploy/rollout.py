@@ -13,12 +13,15 @@ from dataclasses import replace
 
 from deploy.ledger import decision_id
 from deploy.rollout_state import ACTOR, KNOWN_MAX, Action, Event, Record, Rollout, Shift, Tell
-from deploy.splitter import step_weights
+from deploy.splitter import BUCKETING, step_weights
 from deploy.transitions import TRANSITIONS, Kind, State
 from schemas import __version__
 from schemas.control import Body, Control, WeightApplied, WeightIntent
 from schemas.decision import Decision, Outcome
 
+REBUCKETED = (
+    "this version of Davy puts units into other buckets than the one it began with: go on with that, or under a new id"
+)
 WAITS = "waits for a person's approval (davy approve)"
 
 S, K = State, Kind
@@ -75,6 +78,8 @@ def _advance(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list
     ready = rollout.ready | {verdict.variant}
     if not ready >= frozenset(rollout.spec.candidates) - rollout.out:
         return replace(rollout, ready=ready), []
+    if rollout.bucketing != BUCKETING:
+        return _waits(replace(rollout, ready=ready), event, REBUCKETED, now_us)
     if rollout.spec.policy.approval == "steps" and not rollout.approved:
         return _waits(replace(rollout, ready=ready), event, WAITS, now_us)
     return _plan(rollout, event, S.SHIFTING, rollout.step + 1, now_us)
@@ -227,7 +232,11 @@ def _decision(
     fence = rollout.fence
     details = {"sequence": str(fence.sequence), "control_offset": str(rollout.control_offset)}
     details |= {"taken_epoch": str(fence.taken_epoch), "verdict_offset": str(fence.offset)}
-    details |= {"out": ",".join(sorted(rollout.out)), "approved": "yes" if rollout.approved else "no"}
+    details |= {
+        "bucketing": rollout.bucketing,
+        "out": ",".join(sorted(rollout.out)),
+        "approved": "yes" if rollout.approved else "no",
+    }
     if verdict is not None:
         details |= {"action": verdict.action, "conclusion": verdict.conclusion}
     kind = "shift" if event.kind is K.ADVANCE else event.kind.value

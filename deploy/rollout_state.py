@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from deploy.fence import UNKNOWN_OFFSET, Fence
 from deploy.ledger import Chain
+from deploy.splitter import BUCKETING
 from deploy.transitions import SHIFTS, Kind, State
 from schemas.control import Control
 from schemas.decision import Decision
@@ -85,6 +86,8 @@ class Rollout:
     promoted_us: int | None = None
     queued_at: int = -1
     """Offset of the control record by which it was put in line."""
+    bucketing: str = BUCKETING
+    """How units came to their buckets when it began."""
     known: tuple[str, ...] = ()
     """Causes that were refused, the latest `KNOWN_MAX`: they are told once."""
 
@@ -108,7 +111,7 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     if decision.kind == Kind.QUEUE:
         taken = replace(taken, queued_at=taken.control_offset)
     taken = replace(
-        taken, approved=details.get("approved") == "yes",
+        taken, bucketing=details.get("bucketing", BUCKETING), approved=details.get("approved") == "yes",
         promoted_us=decision.time if state is State.PROMOTED and decision.outcome == "DONE" else taken.promoted_us,
     )  # fmt: skip
     out = frozenset(filter(None, details.get("out", "").split(",")))

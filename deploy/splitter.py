@@ -23,6 +23,8 @@ HAPROXY_MAX = 256
 FLAGD, NGINX_SPLIT, NGINX_UPSTREAM = "flagd.json", "nginx-split.conf", "nginx-upstream.conf"
 HAPROXY, HAPROXY_MAP = "haproxy.cmds", "haproxy-split.map"
 MARK = "# "
+BUCKETING = "salt: experiment id; nginx split_clients, HAProxy xxh32 mod 10000, flagd fractional (flagd-core 2)"
+"""How a unit comes to its bucket. It stands in the ledger; a rollout that began with another goes on to no further step."""
 
 
 def step_weights(spec: ExperimentSpec, weight: float, out: frozenset[str] = frozenset()) -> dict[str, float]:

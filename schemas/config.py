@@ -34,7 +34,7 @@ from schemas.model import Finite, Identifier, Model, Text, suggestion, text, val
 from schemas.signature import Signing
 
 DEFAULT_FILE = "davy.yaml"
-TOPICS = ("events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state")
+TOPICS = ("events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state", "flags")
 MEASURES_MAX = 64
 INPUTS_MAX = 64
 TARGETS_MAX = 32

@@ -41,6 +41,7 @@ def wanted(config: Config) -> list[NewTopic]:
         ("probes", 1, kept),
         ("deadletters", 1, kept),
         ("state", 1, compacted),
+        ("flags", 1, compacted),
     ]
     topics = [(config.topic(name), count, settings) for name, count, settings in table]
     if config.topic("events") in config.sources:

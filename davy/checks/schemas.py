@@ -20,7 +20,7 @@ BAD_SHARE_MAX = 0.05
 """Of a source's newest records; more unusable ones make experiments INVALID (the default of the quality gate)."""
 RECORDS = {
     "control": "Control", "deltas": "Delta", "windows": "WindowSummary", "verdicts": "Verdict",
-    "decisions": "Decision", "probes": "ProbeResult",
+    "decisions": "Decision", "probes": "ProbeResult", "flags": "FlagChange",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from schemas.config import Config
 from schemas.control import Control, SpecApplied
 from schemas.errors import InfrastructureError
+from schemas.flag import FlagChange
 from schemas.spec import ExperimentSpec, load_specs
 from streams import kafka
 from streams.clock import Clock
@@ -32,15 +33,16 @@ def applied(spec: ExperimentSpec, now_us: int, actor: str, reason: str) -> Contr
     return Control(spec.id, now_us, actor, reason, SpecApplied(spec.source, spec.path, spec.digest))
 
 
-def send(config: Config, records: Sequence[Control]) -> None:
-    """Write control records, in order, and wait until the broker has them."""
+def send(config: Config, records: Sequence[Control | FlagChange]) -> None:
+    """Write records of control or of flags, in order, and wait until the broker has them."""
     failed: list[str] = []
     producer = kafka.producer(config)
     for record in records:
+        topic, key = ("flags", record.key) if isinstance(record, FlagChange) else ("control", record.experiment_id)
         producer.produce(
-            config.topic("control"), record.encode(), record.experiment_id.encode(),
+            config.topic(topic), record.encode(), key.encode(),
             on_delivery=lambda error, _: failed.append(str(error)) if error else None,
         )  # fmt: skip
     left = producer.flush(DELIVERY_TIMEOUT_S)
     if left or failed:
-        raise InfrastructureError(f"{left + len(failed)} control records were not acknowledged; nothing else was done")
+        raise InfrastructureError(f"{left + len(failed)} records were not acknowledged; nothing else was done")

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
-from davy.web import answers, control_routes
+from davy.web import answers, control_routes, flag_routes
 from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
 from davy.web.console import Console, Text
 from davy.web.events import Events
@@ -52,7 +52,7 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     app = FastAPI(title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     console = Console(config, feed, events, Clock.of(config))
     _guards(app)
-    for routes in (_service, _records, _hooks, control_routes.routes, _page):
+    for routes in (_service, _records, _hooks, control_routes.routes, flag_routes.routes, _page):
         routes(app, console)
     return app
 
@@ -191,7 +191,7 @@ def _refused(request: Request) -> Response | None:
     """Bodies without a bound, and what a page of someone else's makes a browser send."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return None
-    length = request.headers.get("content-length", "")
+    length = request.headers.get("content-length", "0" if request.method == "DELETE" else "")
     if not length.isdigit() or int(length) > BODY_BYTES_MAX:
         return JSONResponse({"error": f"a body has a Content-Length of at most {BODY_BYTES_MAX} bytes"}, 413)
     origin = request.headers.get("origin")

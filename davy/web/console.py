@@ -17,6 +17,7 @@ from davy.web.state import Experiment
 from schemas.config import Config
 from schemas.control import Control
 from schemas.errors import InfrastructureError
+from schemas.flag import FlagChange
 from streams.clock import Clock
 
 TEXT_MAX = 1_000
@@ -54,8 +55,8 @@ class Console:
         if not hmac.compare_digest(given, token.get_secret_value().encode()):
             raise HTTPException(401, "this needs the token: send it as Authorization: Bearer TOKEN")
 
-    async def send(self, *records: Control) -> None:
-        """Write control records; 503 where the broker does not take them."""
+    async def send(self, *records: Control | FlagChange) -> None:
+        """Write records; 503 where the broker does not take them."""
         try:
             await run_in_threadpool(apply.send, self.config, records)
         except InfrastructureError as error:

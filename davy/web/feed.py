@@ -1,7 +1,8 @@
 """The console's ear: a thread that reads Davy's topics into `State` and tells who listens.
 
-Control is read to its end first, since verdicts are only taken for specs that are in force. Partitions are assigned from
-their beginning, without a group; of the deltas only Progress is looked at, from now on, to know whether the stream moves.
+Control and flags are read to their ends first: verdicts are only taken for specs that are in force, and nobody is told half
+of the flags. Partitions are assigned from their beginning, without a group; of the deltas only Progress is looked at, from now
+on, to know whether the stream moves.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from schemas.config import Config
 from schemas.control import Control
 from schemas.decision import Decision
 from schemas.delta import Progress, decode_delta
+from schemas.flag import FlagChange
 from schemas.probe import ProbeResult
 from schemas.signature import Keys, of_headers
 from schemas.verdict import Verdict
@@ -34,7 +36,9 @@ READERS: dict[str, type[Record]] = {
     "windows": WindowSummary,
     "decisions": Decision,
     "probes": ProbeResult,
+    "flags": FlagChange,
 }
+FIRST = ("control", "flags")
 BATCH_MAX = 2_000
 POLL_S = 0.1
 TELL_EVERY_S = 1.0
@@ -72,6 +76,11 @@ class Feed(threading.Thread):
         self.positions.start()
         super().start()
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether it knows all specs and flags."""
+        return self._caught_up.is_set()
+
     def faults(self) -> dict[str, str | None]:
         """By role: why it is not ready; None where it is."""
         return {**self.positions.faults(), "web": self._own_fault()}
@@ -90,8 +99,7 @@ class Feed(threading.Thread):
     def run(self) -> None:
         consumer = kafka.consumer(self.config, f"{self.config.prefix}web", **{"fetch.wait.max.ms": 100})
         try:
-            self._read_control(consumer)
-            self._assign_all(consumer)
+            self._assign_all(consumer, [self._read(consumer, self.config.topic(name)) for name in FIRST])
             while not self._halt.is_set():
                 self._take(consumer)
         except KafkaException as error:
@@ -99,18 +107,18 @@ class Feed(threading.Thread):
         finally:
             consumer.close()
 
-    def _read_control(self, consumer: Consumer) -> None:
-        topic = self.config.topic("control")
+    def _read(self, consumer: Consumer, topic: str) -> TopicPartition:
+        """Read a topic of one partition to its end; where it is to be gone on with."""
         consumer.assign([TopicPartition(topic, 0, 0)])
         while not self._halt.is_set() and not self._take(consumer):
             pass
+        (position,) = consumer.position([TopicPartition(topic, 0)])
+        return TopicPartition(topic, 0, max(position.offset, 0))
 
-    def _assign_all(self, consumer: Consumer) -> None:
-        control = self.config.topic("control")
-        (position,) = consumer.position([TopicPartition(control, 0)])
-        places = [TopicPartition(control, 0, max(position.offset, 0))]
+    def _assign_all(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        begun = {place.topic for place in places}
         for topic in self._readers:
-            if topic != control:
+            if topic not in begun:
                 places += [TopicPartition(topic, p, 0) for p in kafka.partitions(self.config, topic)]
         consumer.assign([*places, TopicPartition(self._deltas, 0, OFFSET_END)])
         self._caught_up.set()

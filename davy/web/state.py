@@ -15,6 +15,7 @@ from schemas.control import Annotation, Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
 from schemas.delta import OTHER
 from schemas.errors import DavyError
+from schemas.flag import Flag, FlagChange, load_flag
 from schemas.probe import ProbeResult
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
@@ -31,7 +32,9 @@ PROBES_MAX = 1_000
 LABEL_MAX = 256
 """Longer names of versions and variants are not ours: their windows are passed over."""
 
-Record = Verdict | WindowSummary | Decision | ProbeResult | Control
+FLAGS_MAX = 5_000
+
+Record = Verdict | WindowSummary | Decision | ProbeResult | Control | FlagChange
 WORST_FIRST = ("ROLLBACK", "HOLD", "CONTINUE", "ADVANCE", "PROMOTE")
 
 
@@ -68,6 +71,9 @@ class State:
         self.verdicts: Shelf[str, tuple[int, int, str], Verdict] = Shelf(VERDICTS_EACH, VERDICTS_TOTAL)
         self.decisions: Shelf[str, tuple[int, int, str, str], Decision] = Shelf(DECISIONS_EACH, DECISIONS_TOTAL)
         self.probes: dict[tuple[str, str], ProbeResult] = {}
+        self.flags: dict[str, Flag] = {}
+        self.flags_changes = 0
+        """Goes up with whatever may change what is told of flags."""
         self.annotations: deque[Control] = deque(maxlen=ANNOTATIONS_MAX)
         self.refused = 0
         """Verdicts of superseded judges."""
@@ -93,6 +99,8 @@ class State:
                 return self._probe(record)
             case Control():
                 return self._control(record)
+            case FlagChange():
+                return self._flag(record)
 
     def _verdict(self, verdict: Verdict) -> bool:
         key = (verdict.event_time, verdict.sequence, verdict.verdict_id)
@@ -140,6 +148,21 @@ class State:
         self.probes[key] = probe
         return True
 
+    def _flag(self, change: FlagChange) -> bool:
+        if change.document is None:
+            news = self.flags.pop(change.key, None) is not None
+        elif change.key not in self.flags and len(self.flags) >= FLAGS_MAX:
+            return False
+        else:
+            try:
+                flag = load_flag(change.document)
+            except DavyError:
+                return False  # of another version of Davy
+            news = self.flags.get(change.key) != flag
+            self.flags[change.key] = flag
+        self.flags_changes += news
+        return news
+
     def _control(self, control: Control) -> bool:
         experiment = self.experiments.get(control.experiment_id)
         match control.body:
@@ -147,6 +170,7 @@ class State:
                 return self._applied(control, body)
             case WeightApplied() as body if experiment is not None:
                 experiment.weights, experiment.step = dict(body.weights), body.step
+                self.flags_changes += 1
                 return True
             case Annotation():
                 self.annotations.append(control)
@@ -164,6 +188,7 @@ class State:
             return False  # of another version of Davy; the judge refuses it too
         self.experiments.pop(control.experiment_id, None)
         self.experiments[control.experiment_id] = Experiment(spec, control.time, control.actor)
+        self.flags_changes += 1
         if len(self.experiments) > EXPERIMENTS_MAX:
             oldest = next(iter(self.experiments))
             del self.experiments[oldest]

@@ -122,6 +122,20 @@ def test_the_diagram_in_the_docs_is_the_table() -> None:
     assert "baking --> promoting: force promote, promote" in text
 
 
+def test_a_version_that_puts_units_into_other_buckets_goes_on_to_no_further_step() -> None:
+    world = applied()
+    began = [replace(decision, details={**decision.details, "bucketing": "md5"}) for decision in world.ledger]
+    assert all(decision.details["bucketing"] for decision in world.ledger), "it stands in the ledger"
+    world.ledger = began
+    world.restart()
+    world.do(take_verdict(world.rollout, verdict("ADVANCE", 1), NOW))
+    assert (world.rollout.step, world.rollout.state, world.ledger[-1].kind) == (0, State.BAKING, "hold")
+    assert "puts units into other buckets" in world.ledger[-1].reason
+    assert world.ledger[-1].details["bucketing"] == "md5"
+    world.do(take_verdict(world.rollout, verdict("ROLLBACK", 2), NOW))
+    assert world.rollout.state is State.ROLLED_BACK
+
+
 def test_a_promotion_waits_for_a_person_and_for_lasting_health_where_the_spec_asks() -> None:
     (spec,) = load_specs(SPEC.source + "\npolicy: {approval: promotion, healthy_for: 10s}\n")
     world = World(Rollout(spec))
