@@ -51,7 +51,18 @@ def configured(folder: Path, entry: str) -> Target:
 
 
 def test_every_kind_is_found_by_its_name() -> None:
-    assert sorted(adapters()) == ["dry-run", "files", "flagd", "haproxy", "haproxy-map", "hook", "nginx", "webhook"]
+    assert sorted(adapters()) == [
+        "dry-run",
+        "envoy",
+        "files",
+        "flagd",
+        "haproxy",
+        "haproxy-map",
+        "hook",
+        "httproute",
+        "nginx",
+        "webhook",
+    ]
 
 
 @pytest.mark.parametrize(("entry", "sentence"), [
