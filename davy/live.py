@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+from davy.commands.apply import send
 from davy.demo_show import JsonLines, Lines, Show
 from davy.proxy_log import DAVY, RULE, Half, ProxyLog
 from davy.scene import Scene
@@ -27,9 +28,11 @@ from deploy.traffic.haproxy import RuntimeSocket
 from schemas.config import Config
 from schemas.decision import Decision
 from schemas.errors import UserError
+from schemas.flag import FlagChange, load_flag
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams.clock import Clock
 from streams.embedded import free_port
 
 NAME = "live"
@@ -145,8 +148,8 @@ class Live:
         for program in ("haproxy", "wrk"):
             if shutil.which(program) is None:
                 raise UserError(f"the live scenario needs {program}: install it (Debian: apt-get install haproxy wrk)")
-        if find_spec("davy_emit") is None:  # the shop's middleware
-            raise UserError("the live scenario needs davy-emit: pip install davy-emit (clients/python)")
+        if find_spec("davy_emit") is None or find_spec("openfeature") is None:  # the shop's middleware and flags
+            raise UserError("the live scenario needs davy-emit: pip install 'davy-emit[flags]' (clients/python)")
         self.specs = tuple(self._spec(name) for name in ("bad", "good"))
         self._folder, self._port = Path(), free_port()
         self._log = ProxyLog(Path())
@@ -172,14 +175,15 @@ class Live:
             splitter.split(spec, 0.0, config.traffic / spec.id)
         (self._folder / "rule.map").write_text("canary 0\n", "utf-8")
         ports = {name: free_port() for name in VERSIONS}
-        text = (SHOP / "haproxy.cfg").read_text("utf-8")
-        filled = text.format(folder=self._folder, traffic=config.traffic, port=self._port, **ports)
+        template = (SHOP / "haproxy.cfg").read_text("utf-8")
+        filled = template.format(folder=self._folder, traffic=config.traffic, port=self._port, **ports)
         (self._folder / "haproxy.cfg").write_text(filled, "utf-8")
         self._log.path = log_dir / "proxy.log"
         kafka = config.kafka["bootstrap.servers"]
         shops = [
             _child(f"shop-{version}", log_dir, (), sys.executable, "-m", "davy.examples.shop.app", "--kafka", kafka,
-                   "--port", str(ports[name]), "--version", version, "--fails", str(FAILS[name]))
+                   "--port", str(ports[name]), "--version", version, "--fails", str(FAILS[name]), "--flags",
+                   f"http://127.0.0.1:{config.http.port}", "--flags-file", str(self._folder / f"flags-{version}.json"))
             for name, version in VERSIONS.items()
         ]  # fmt: skip
         proxy = _child(
@@ -189,6 +193,8 @@ class Live:
             "users", log_dir, (self._port,), "wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", str(LOAD_S), "-s",
             str(SHOP / "users.lua"), f"http://127.0.0.1:{self._port}/", "1", str(THINK_MS),
         )  # fmt: skip
+        text = (SHOP / "flag.yaml").read_text("utf-8")
+        send(config, [FlagChange(load_flag(text).key, Clock.of(config).now_us(), "davy demo", "the shop's", text)])
         FixedThreshold(self._folder, self._log, self._lock, self._stop).start()
         return [*shops, proxy, users]
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import collections
+import json
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +90,17 @@ def davys(folder: Path) -> list[ProxyLine]:
     return sorted((one for one in lines_of(folder) if one.half == DAVY), key=lambda one: one.routed_us)
 
 
+def front_page(folder: Path, segment: str) -> dict[str, Any]:
+    """As a user gets it; one in 500 requests fails."""
+    bind = re.search(r"bind (\S+)", (folder / "live" / "haproxy.cfg").read_text())
+    assert bind is not None
+    request = urllib.request.Request(f"http://{bind[1]}/", headers={"X-Unit-Id": "somebody", "X-Segment": segment})
+    for _ in range(5):
+        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+    raise AssertionError("it failed five times")
+
+
 def until_done(demo: Demo, kind: str, experiment: str, timeout_s: float) -> None:
     wanted = {"decision": kind, "experiment_id": experiment, "outcome": "DONE"}
     demo.until(lambda line: all(line.get(key) == value for key, value in wanted.items()), timeout_s)
@@ -101,6 +118,7 @@ def test_a_bad_version_is_rolled_back_at_the_proxy_and_no_window_of_a_change_is_
         "nobody is sent there any more"
     )
     assert 0 < sum(one.arm == "bad" and one.status == 500 for one in mine) < 200
+    assert front_page(tmp_path, "eu")["recommendations"] is True, "the flag's override"
     assert_handshake(demo, tmp_path, "shop-2.4.0")
 
 

@@ -1,6 +1,7 @@
 -- Users for wrk: each request is one of 20,000 users', who looks at a page and thinks for a while before the next.
 local pages = { "/", "/search", "/product", "/cart", "/checkout" }
 local users = 20000
+local segments = { "eu", "us", "apac" }
 
 function setup(thread)
    thread:set("seed", 1)
@@ -16,6 +17,7 @@ function delay()
 end
 
 function request()
-   local headers = { ["X-Unit-Id"] = "user-" .. math.random(1, users), ["Host"] = "shop" }
+   local user = math.random(1, users)
+   local headers = { ["X-Unit-Id"] = "user-" .. user, ["X-Segment"] = segments[user % 3 + 1], ["Host"] = "shop" }
    return wrk.format("GET", pages[math.random(#pages)], headers)
 end
