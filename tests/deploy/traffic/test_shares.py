@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy.stats import chisquare
+from scipy.stats import chi2_contingency, chisquare
 
 from deploy import splitter
 from deploy.splitter import step_weights
@@ -193,6 +193,21 @@ def test_nginx(tmp_path: Path, requests: int) -> None:
     files, target = configured(tmp_path, f"{{type: nginx, pid: {folder}/nginx.pid, config: {folder}/nginx.conf}}")
     with nginx(folder, port):
         walked(target, files, port, requests, lambda: reloaded(folder))
+
+
+def test_exposure_in_one_experiment_says_nothing_of_another(tmp_path: Path) -> None:
+    """The salt is the experiment's id, so that layers are independent."""
+    units = [f"user-{number}" for number in range(8_000)]
+    arms_of: list[dict[str, str]] = []
+    for name in ("shop-2", "shop-3"):
+        (spec,) = load_specs(SPEC.source.replace("id: shop-2", f"id: {name}"))
+        folder, port = tmp_path / name, free_port()
+        splitter.write(folder, splitter.render(spec, step_weights(spec, 0.3)))
+        with nginx(folder, port):
+            arms_of.append(variants(port, units))
+    pairs = collections.Counter((arms_of[0][unit], arms_of[1][unit]) for unit in units)
+    table = [[pairs[one, other] for other in SPEC.variants] for one in SPEC.variants]
+    assert chi2_contingency(table).pvalue > P_MIN, pairs
 
 
 def reloaded(folder: Path) -> None:
