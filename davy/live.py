@@ -190,8 +190,8 @@ class Live:
             "proxy", log_dir, tuple(ports.values()), "haproxy", "-db", "-f", str(self._folder / "haproxy.cfg")
         )
         users = _child(
-            "users", log_dir, (self._port,), "wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", str(LOAD_S), "-s",
-            str(SHOP / "users.lua"), f"http://127.0.0.1:{self._port}/", "1", str(THINK_MS),
+            "users", log_dir, (config.http.port, self._port), "wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", str(LOAD_S),
+            "-s", str(SHOP / "users.lua"), f"http://127.0.0.1:{self._port}/", "1", str(THINK_MS),
         )  # fmt: skip
         text = (SHOP / "flag.yaml").read_text("utf-8")
         send(config, [FlagChange(load_flag(text).key, Clock.of(config).now_us(), "davy demo", "the shop's", text)])

@@ -37,7 +37,7 @@ from streams.scenario import Scenario
 from streams.topics import ensure_topics
 
 HOST = "127.0.0.1"
-READY_TIMEOUT_S = 40.0
+READY_TIMEOUT_S = 90.0
 """How long the console may take until it answers: all roles import their libraries at the same time then."""
 WARM_TIMEOUT_S = 60.0
 POLL_S = 0.2
