@@ -4,7 +4,7 @@ A frozen pod or a full garbage collection makes one arm fail, or slow, for a win
 the release: the same happens to the other arm at other times. Section 1 takes a window's events for
 independent, so that one such window can outweigh an hour. Here a window's excess over what earlier windows
 lead to expect counts only up to `BELIEVED` standard deviations, and as far beyond as `LASTING` of
-the last `CONFIRMING` windows lie: an excess that lasts is believed in full from its fourth window on, one that an arm
+the last `CONFIRMING` windows lie: an excess that lasts is believed in full from its fifth window on, one that an arm
 shows for ten seconds is not.
 
 HARM is asked without the candidate's surplus, SAFETY without control's; each is measured against what the *other* arm
@@ -22,10 +22,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-BELIEVED, BELIEVED_SAFE = 1.5, 1.8
+BELIEVED, BELIEVED_SAFE = 1.8, 1.8
 """Standard deviations of one window's excess that need no confirmation, for HARM (at alpha) and for SAFETY (at beta)."""
-CONFIRMING, LASTING = 4, 3
+CONFIRMING, LASTING = 5, 4
 """Of the last windows so many must show an excess; the least of these confirms as much."""
+ALWAYS = 2.0
+"""The candidate's events that count for HARM in any window: at a low share few windows have more, and a burst of so few
+says little. Of control's for SAFETY it is 1."""
 LEVEL, LEVEL_EVENTS = 2.0, 4.0
 """Control's events count for SAFETY up to that many times its level, and these few more."""
 LEVEL_MEMORY = 0.9
@@ -81,15 +84,15 @@ ALL = Kept()
 
 def believed(ec: float, eb: float, pi: float, nb: float, bursts: Bursts) -> Kept:
     """What counts of a window's events `ec`, `eb`, of which earlier windows lead to expect the share `pi`, 0 to 1, at the
-    candidate; `nb` are control's requests. A single event always counts.
+    candidate; `nb` are control's requests. `ALWAYS` events of the candidate and a single one of control's always count.
 
     >>> believed(30.0, 10.0, 0.5, 1000.0, Bursts())
-    Kept(candidate=0.6744296255284556, control=1.0)
+    Kept(candidate=0.6610412068043026, control=1.0)
     """
     borne = (
         max(ec - BELIEVED_SAFE * math.sqrt(ec), 0.0) * (1 - pi) / pi
     )  # a burst common to both is no burst of control's
-    candidate = _most(eb, pi, bursts.above())
+    candidate = max(ALWAYS, _most(eb, pi, bursts.above()))
     control = min(_most(ec, 1 - pi, bursts.below()), max(bursts.most(nb), borne))
     return Kept(candidate / ec if ec > candidate else 1.0, control / eb if eb > control else 1.0)
 

@@ -1,7 +1,7 @@
 """`python -m bench.judgement`: measure the two promises and the delays, write docs/judgement.md and its plots.
 
 Work is cut into chunks of rollouts; each finished chunk is one line of `.judgement/STATE.jsonl`, so that a run that was
-stopped goes on where it was. STATE is a digest of the analyzers and of the worlds: results of another state are never
+stopped goes on where it was. STATE is a digest of the code that the results depend on: results of another state are never
 mixed in. `--runs`, `--only` and `--report` (write from what there is) make it smaller.
 """
 
@@ -25,8 +25,8 @@ MEASURED = (
     *("arm", "bursts", "clustering", "counts", "dispersion", "gates", "histogram", "judgement", "mean_sli", "means"),
     *("piece", "sample_ratio", "scatter", "share_sli", "sli", "slis", "trial"),
 )
-WORLD = ("worlds.py", "promises.py", "rivals.py")
-"""What results depend on: of the analyzers, and of this."""
+PROMISES, COMPARED = ("worlds.py", "promises.py"), ("worlds.py", "promises.py", "rivals.py", "detection.py")
+"""What results depend on: of the analyzers, and of this package for the promises and for what is compared with rivals."""
 Job = tuple[str, int, Callable[[range], Any]]
 
 
@@ -38,26 +38,36 @@ def main() -> None:
     parser.add_argument("--only", default="", help="measure only what has this in its name")
     parser.add_argument("--report", action="store_true", help="measure nothing")
     asked = parser.parse_args()
-    results = ROOT / ".judgement" / f"{state()}.jsonl"
-    results.parent.mkdir(exist_ok=True)
     if not asked.report:
         os.nice(5)
-        done = {(line["name"], line["first"]) for line in lines(results)}
-        for name, runs, job in jobs(asked.runs, asked.delays):
-            for first in range(0, runs, CHUNK):
-                if asked.only in name and (name, first) not in done:
-                    found = job(range(first, min(first + CHUNK, runs)))
-                    with results.open("a", encoding="utf-8") as out:
-                        out.write(json.dumps({"name": name, "first": first, "found": found}) + "\n")
-                    print(f"{name}: {min(first + CHUNK, runs)} of {runs}", flush=True)
-    report.write(list(lines(results)))
+        (ROOT / ".judgement").mkdir(exist_ok=True)
+        for kind, jobs in ((PROMISES, promises(asked.runs)), (COMPARED, compared(asked.delays))):
+            measure([job for job in jobs if asked.only in job[0]], results(kind))
+    report.write([*lines(results(PROMISES)), *lines(results(COMPARED))])
 
 
-def state() -> str:
+def measure(jobs: list[Job], into: Path) -> None:
+    """What is missing of them, a line for each chunk."""
+    done = {(line["name"], line["first"]) for line in lines(into)}
+    for name, runs, job in jobs:
+        for first in range(0, runs, CHUNK):
+            if (name, first) not in done:
+                found = job(range(first, min(first + CHUNK, runs)))
+                with into.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps({"name": name, "first": first, "found": found}) + "\n")
+                print(f"{name}: {min(first + CHUNK, runs)} of {runs}", flush=True)
+
+
+def results(kind: tuple[str, ...]) -> Path:
+    """Where the results of the code as it is are kept."""
+    return ROOT / ".judgement" / f"{state(kind)}.jsonl"
+
+
+def state(kind: tuple[str, ...]) -> str:
     """Digest of what the results depend on."""
     files = [file for part in MEASURED for file in sorted((ROOT / "analyzers").glob(f"{part}/*.py"))]
     files += [ROOT / "analyzers" / f"{part}.py" for part in MEASURED if part != "slis"]
-    files += [Path(__file__).parent / part for part in WORLD]
+    files += [Path(__file__).parent / part for part in kind]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -67,23 +77,24 @@ def lines(results: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, results.read_text("utf-8").splitlines())
 
 
-def jobs(runs: int, delays: int) -> Iterator[Job]:
-    """Everything there is to measure."""
+def promises(runs: int) -> Iterator[Job]:
+    """Both of them in every world."""
     for world in WORLDS:
         yield f"alpha/{world.name}", runs, lambda seeds, world=world: _alpha(world, seeds)
         yield f"beta/{world.name}", runs, lambda seeds, world=world: _beta(world, seeds)
+
+
+def compared(delays: int) -> Iterator[Job]:
+    """Delays and false alarms beside the rivals', and the time that a promotion takes."""
+    where = detection.CALM
     for case in detection.CASES:
-        yield f"delay/{case.name}", delays, lambda seeds, case=case: detection.measure(case, detection.CALM, seeds)
+        yield f"delay/{case.name}", delays, lambda seeds, case=case: detection.measure(case, where, seeds)
     for label, effect in detection.RELEASES.items():
-        yield (
-            f"promote/{label}",
-            delays,
-            lambda seeds, effect=effect: detection.promotion(detection.CALM, effect, seeds),
-        )
-    for where, name in ((detection.CALM, "calm"), (detection.ROUGH, "rough")):
+        yield f"promote/{label}", delays, lambda seeds, effect=effect: detection.promotion(where, effect, seeds)
+    for place, name in ((where, "calm"), (detection.ROUGH, "rough")):
         for sli in detection.NORMAL:
             label = f"alarms/{name}/{sli}"
-            yield label, 2 * delays, lambda seeds, where=where, sli=sli: detection.false_alarms(where, sli, seeds)
+            yield label, 2 * delays, lambda seeds, place=place, sli=sli: detection.false_alarms(place, sli, seeds)
 
 
 def _alpha(world: World, seeds: range) -> dict[str, Any]:

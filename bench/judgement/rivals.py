@@ -109,14 +109,18 @@ def _pooled(data: Series, span: slice) -> Floats:
 
 
 def kayenta(data: Series, normal: float, since: int) -> int:
-    """Mann-Whitney at 98 % confidence on the windows' values of the running step, once a minute; "High" fails."""
+    """Kayenta's MannWhitneyClassifier as its judge sets it, once a minute on the windows' values of the running step: "High"
+    where the 98 % interval of the shift lies above a quarter of its Hodges-Lehmann estimate. That is, a shift of a quarter
+    is rejected (normal approximation with continuity correction, as there)."""
     for end in range(MINUTE, len(data.n) + 1, MINUTE):
         inside = (data.steps == data.steps[end - 1]) & (np.arange(len(data.n)) < end)
         candidate, control = (data.value[inside, arm] for arm in (0, 1))
         candidate, control = candidate[~np.isnan(candidate)], control[~np.isnan(control)]
-        if len(candidate) < 6 or len(np.unique(np.concatenate((candidate, control)))) < 2:
+        if not len(candidate) or not len(control):
             continue
-        if float(stats.mannwhitneyu(candidate, control, alternative="greater").pvalue) < 0.01:
+        quarter = 0.25 * abs(float(np.median(candidate[:, None] - control)))
+        found = stats.mannwhitneyu(candidate - quarter, control, alternative="greater", method="asymptotic")
+        if float(found.pvalue) < LEVEL:
             return end - 1
     return NEVER
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzers.bursts import ALL, BELIEVED, BELIEVED_SAFE, CONFIRMING, LEVEL, LEVEL_EVENTS, Bursts, believed
+from analyzers.bursts import ALL, ALWAYS, BELIEVED, BELIEVED_SAFE, CONFIRMING, LEVEL, LEVEL_EVENTS, Bursts, believed
 
 
 def after(*zs: float) -> Bursts:
@@ -16,12 +16,13 @@ def after(*zs: float) -> Bursts:
     return bursts
 
 
-def test_one_or_two_windows_confirm_nothing_and_three_of_four_do() -> None:
-    assert after(9.0).above() == after(9.0, 9.0).above() == after(9.0, 0.0, 9.0, -1.0).above() == BELIEVED
-    assert after(9.0, 0.0, 8.0, 7.0).above() == BELIEVED + 7
-    assert after(9.0, 8.0, 7.0).above() == BELIEVED + 7
-    assert after(9.0, 8.0, 7.0).below() == BELIEVED_SAFE
-    assert after(-9.0, -8.0, -7.0).below() == BELIEVED_SAFE + 7
+def test_up_to_three_windows_confirm_nothing_and_four_of_five_do() -> None:
+    assert after(9.0).above() == after(9.0, 9.0).above() == after(9.0, 0.0, 9.0, 9.0, -1.0).above() == BELIEVED
+    assert after(9.0, 0.0, 8.0, 7.0, 9.0).above() == BELIEVED + 7
+    assert after(9.0, 8.0, 7.0).above() == BELIEVED
+    assert after(9.0, 8.0, 7.0, 9.0).above() == BELIEVED + 7
+    assert after(9.0, 8.0, 7.0, 9.0).below() == BELIEVED_SAFE
+    assert after(-9.0, -8.0, -7.0, -9.0).below() == BELIEVED_SAFE + 7
     assert len(after(*range(20)).recent) == CONFIRMING
 
 
@@ -36,7 +37,8 @@ def test_a_burst_counts_as_far_as_the_other_arm_bears_it_out() -> None:
     assert believed(1000.0, 1000.0, 0.5, 1e6, Bursts()) == ALL  # but one of both arms does
     assert believed(22.0, 178.0, 0.1, 1000.0, Bursts()) == ALL
     assert believed(0.0, 100.0, 0.5, 1000.0, Bursts()).control < 0.05
-    assert believed(1.0, 0.0, 0.001, 1000.0, Bursts()) == ALL
+    assert believed(ALWAYS, 0.0, 0.001, 1000.0, Bursts()) == ALL
+    assert believed(2 * ALWAYS, 0.0, 0.001, 1000.0, Bursts()).candidate == 0.5
 
 
 def test_a_burst_of_the_large_arm_alone_counts_no_further_than_its_level_lately() -> None:
