@@ -329,7 +329,7 @@ def explain(
     from davy.commands.explain import explain as command
     from davy.commands.run import load
 
-    raise typer.Exit(command(subject, load(config, data_dir)))
+    raise typer.Exit(command(subject, load(config, data_dir), config))
 
 
 @app.command(epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'"))

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from analyzers.reasons import allowance, time
 from davy import recall
+from davy.demo_dir import CONFIG
 from davy.picture import picture
 from davy.terminal import STATUS, TONES, change, level, short
 from schemas.config import Config
@@ -34,8 +35,9 @@ class Rule:
     paths: tuple[str, ...]
 
 
-def explain(subject: str, config: Config) -> int:
-    """Print the explanation of a verdict, or of an experiment's latest ones; raises `UnknownId`."""
+def explain(subject: str, config: Config, file: Path | None = None) -> int:
+    """Print the explanation of a verdict, or of an experiment's latest ones; raises `UnknownId`. `file`: the configuration
+    that was named."""
     verdicts = recall.verdicts(subject, config)
     if not verdicts:
         raise UnknownId(
@@ -46,7 +48,7 @@ def explain(subject: str, config: Config) -> int:
     for index, verdict in enumerate(verdicts):
         if index:
             console.rule(style="dim")
-        _print(console, verdict, recall.spec_of(verdict, config), config)
+        _print(console, verdict, recall.spec_of(verdict, config), reproduce(verdict, config, file))
     return 0
 
 
@@ -183,13 +185,18 @@ def _spent(risk: float) -> str:
     return f"{risk:.3g} spent" if risk else "nothing spent"
 
 
-def reproduce(verdict: Verdict, config: Config) -> str:
-    """The command that computes the same verdict again."""
+def reproduce(verdict: Verdict, config: Config, file: Path | None = None) -> str:
+    """The command that computes the same verdict again; `file` is the configuration that was named. A demo keeps its own
+    in its folder: only that one knows its broker."""
+    own = config.data_dir / CONFIG
+    file = file or (own if own.is_file() else None)
+    if file is not None:
+        return f"davy replay --verdict {verdict.verdict_id} --config {shlex.quote(str(file))}"
     where = "" if config.data_dir == Path(".davy") else f" --dir {shlex.quote(str(config.data_dir))}"
     return f"davy replay --verdict {verdict.verdict_id}{where}"
 
 
-def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, config: Config) -> None:
+def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, again: str) -> None:
     row = verdict.to_json()
     head = Text.assemble(
         (f"{verdict.experiment_id} {verdict.variant}: ", "bold"),
@@ -219,7 +226,7 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, conf
         for text in drawn:
             console.print(text, soft_wrap=True)
         _section(console, "what would have changed it", otherwise(verdict, spec))
-    _section(console, "reproduce it", [reproduce(verdict, config)])
+    _section(console, "reproduce it", [again])
 
 
 def _section(console: Console, title: str, lines: Sequence[str]) -> None:
