@@ -8,6 +8,7 @@ end is read from the proxy's own log, never from Davy.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -46,6 +47,8 @@ LOAD_S = 24 * 3600
 RULE_EVERY_S, RULE_SUCCESS = 60.0, 0.99
 """Of the rival: Flagger's built-in request-success-rate and its default interval, rolled back at the first failed check."""
 RULE_STEPS = (0.1, 0.5)
+SYSTEM_PATHS = ("/usr/sbin", "/usr/local/sbin")
+"""Where Debian has servers, which not everybody's PATH names."""
 
 
 class FixedThreshold(threading.Thread):
@@ -145,9 +148,7 @@ class Live:
     title = "live: a real shop behind HAProxy; a bad version is rolled back, then a good one gets all traffic"
 
     def __init__(self) -> None:
-        for program in ("haproxy", "wrk"):
-            if shutil.which(program) is None:
-                raise UserError(f"the live scenario needs {program}: install it (Debian: apt-get install haproxy wrk)")
+        self._programs = {name: program(name) for name in ("haproxy", "wrk")}
         if find_spec("davy_emit") is None or find_spec("openfeature") is None:  # the shop's middleware and flags
             raise UserError("the live scenario needs davy-emit: pip install 'davy-emit[flags]' (clients/python)")
         self.specs = tuple(self._spec(name) for name in ("bad", "good"))
@@ -187,11 +188,17 @@ class Live:
             for name, version in VERSIONS.items()
         ]  # fmt: skip
         proxy = _child(
-            "proxy", log_dir, tuple(ports.values()), "haproxy", "-db", "-f", str(self._folder / "haproxy.cfg")
+            "proxy",
+            log_dir,
+            tuple(ports.values()),
+            self._programs["haproxy"],
+            "-db",
+            "-f",
+            str(self._folder / "haproxy.cfg"),
         )
         users = _child(
-            "users", log_dir, (config.http.port, self._port), "wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", str(LOAD_S),
-            "-s", str(SHOP / "users.lua"), f"http://127.0.0.1:{self._port}/", "1", str(THINK_MS),
+            "users", log_dir, (config.http.port, self._port), self._programs["wrk"], "-t", "1", "-c", str(CONNECTIONS),
+            "-d", str(LOAD_S), "-s", str(SHOP / "users.lua"), f"http://127.0.0.1:{self._port}/", "1", str(THINK_MS),
         )  # fmt: skip
         text = (SHOP / "flag.yaml").read_text("utf-8")
         send(config, [FlagChange(load_flag(text).key, Clock.of(config).now_us(), "davy demo", "the shop's", text)])
@@ -254,6 +261,14 @@ class LiveShow:
             print(json.dumps({"kind": "live", **report.to_json()}, allow_nan=False), flush=True)
         else:
             print("", *report.lines(), "", sep="\n", flush=True)
+
+
+def program(name: str) -> str:
+    """Its path; raises `UserError` where it is not installed."""
+    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_PATHS]))
+    if found is None:
+        raise UserError(f"the live scenario needs {name}: install it (Debian: apt-get install haproxy wrk)")
+    return found
 
 
 def _child(name: str, log_dir: Path, after: tuple[int, ...], *command: str) -> Child:

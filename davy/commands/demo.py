@@ -135,6 +135,9 @@ def play_of(options: Options) -> tuple[Play, float]:
         if options.speed not in (None, 1.0):
             raise UserError(f"--speed {options.speed:g}: the live scenario is real, it has no other speed than 1")
         return Live(), 1.0
+    if options.scenario not in scenarios.names():
+        known = ", ".join([*scenarios.names(), LIVE])
+        raise UserError(f"there is no scenario named {options.scenario!r}; there are {known}")
     play = Simulated(scenarios.load(options.scenario))
     speed = play.speed if options.speed is None else options.speed
     if not 0 < speed <= SPEED_MAX:
