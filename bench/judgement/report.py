@@ -105,9 +105,8 @@ def promises(found: dict[str, Any]) -> str:
             _share(a["rollback"], n),
             f"{harm[0]} {_share(harm[1], n)}",
         ]
-        if b:
-            cells += [_share(b["safe"], m), f"{safe[0]} {_share(safe[1], m)}"]
-            cells.append(", ".join(REFERENCE_PROMISES.get(world.name, ("–",))))
+        cells += [_share(b["safe"], m), f"{safe[0]} {_share(safe[1], m)}"] if b else ["not measured", ""]
+        cells.append(", ".join(REFERENCE_PROMISES.get(world.name, ("–",))))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", "![Promises](images/judgement-promises.svg)", ""])
 
@@ -135,6 +134,7 @@ def delays(found: dict[str, Any]) -> str:
         "rollouts in which the rule saw it at all. Calm traffic, one SLI with nothing allowed, 2,000 requests per "
         "window of both arms, 1 % -> 10 % -> 50 % for 40 windows each; mid-run is after 60 windows. Struck out: rules whose "
         f"false alarms on the same traffic are above alpha {ALPHA:g} (fast because often wrong), or unknown. "
+        "Kayenta's judge is its Mann-Whitney classifier with its own defaults, asked once a minute. "
         "The oracle is told the harm's size and when it begins; nothing that keeps alpha can be faster on average.\n",
         f"| harm | {' | '.join(RULES)} | davy / oracle | reference |", "| --- |" + " ---: |" * (len(RULES) + 2),
     ]  # fmt: skip
