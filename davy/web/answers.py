@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from davy.web.state import Experiment, State, action_at, worst
 from schemas.codec import iso
+from schemas.control import Command, Control
+from schemas.spec import SliSpec
 from schemas.verdict import Verdict
 
 PAGE_DEFAULT, PAGE_MAX = 100, 2_000
@@ -51,7 +53,7 @@ def summary(experiment: Experiment, now_us: int) -> Json:
     spec = experiment.spec
     verdict = worst(experiment.current(), now_us)
     return {
-        "id": spec.id, "service": spec.service, "environment": spec.environment, "owner": spec.owner,
+        "id": spec.id, "control": spec.control, "service": spec.service, "environment": spec.environment, "owner": spec.owner,
         "applied_at": iso(experiment.applied_us), "applied_by": experiment.actor, "steps": len(spec.steps),
         "step": experiment.step, "weights": dict(experiment.weights), "verdict": verdict and _brief(verdict, now_us),
     }  # fmt: skip
@@ -65,6 +67,14 @@ def _brief(verdict: Verdict, now_us: int) -> Json:
     }  # fmt: skip
 
 
+def _sli(sli: SliSpec) -> Json:
+    return {
+        "name": sli.name, "type": sli.type, "mode": sli.mode, "relative": sli.tolerance.kind == "relative",
+        "tolerance": sli.tolerance.value, "quantile": sli.quantile, "field": sli.field,
+        "worse": 1 if sli.limit == "max_increase" else -1,
+    }  # fmt: skip
+
+
 def detail(experiment: Experiment, now_us: int) -> Json:
     """Everything about one experiment but its history."""
     spec = experiment.spec
@@ -72,13 +82,20 @@ def detail(experiment: Experiment, now_us: int) -> Json:
         "hypothesis": spec.hypothesis, "randomization": spec.randomization, "control": spec.control,
         "variants": {name: arm.version for name, arm in spec.variants.items()},
         "plan": [{"weight": step.weight, "duration_s": step.duration_us / 1e6} for step in spec.steps],
-        "slis": [
-            {"name": sli.name, "type": sli.type, "mode": sli.mode, "relative": sli.tolerance.kind == "relative"}
-            for sli in spec.slis
-        ],
+        "slis": [_sli(sli) for sli in spec.slis],
+        "command": experiment.command and asked(experiment.command),
         "policy": {"alpha": spec.policy.alpha, "beta": spec.policy.beta, "min_requests": spec.policy.min_requests},
         "verdicts": {name: verdict.to_json() for name, verdict in experiment.current().items()},
         "spec": spec.source,
+    }  # fmt: skip
+
+
+def asked(control: Control) -> Json:
+    """What a person asked for."""
+    assert isinstance(control.body, Command)
+    return {
+        "command_id": control.body.command_id, "command": control.body.command, "actor": control.actor,
+        "reason": control.reason, "time": iso(control.time),
     }  # fmt: skip
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any
 
@@ -31,8 +33,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-PAGE_FILES = {"index.html": "text/html", "app.js": "text/javascript", "chart.js": "text/javascript", "style.css": "text/css",
-              "lamp.svg": "image/svg+xml"}  # fmt: skip
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+STATIC = resources.files("davy.web").joinpath("static")
+PAGE_FILES = frozenset(entry.name for entry in STATIC.iterdir())
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Cursor = Annotated[int, Query(ge=0)]
@@ -47,9 +50,24 @@ class HookBody(BaseModel):
     metadata: dict[str, str] | None = None
 
 
+class Tagged(JSONResponse):
+    """JSON with an ETag: who asks again with `If-None-Match` is told 304 where nothing changed."""
+
+    def render(self, content: Any) -> bytes:
+        body = super().render(content)
+        self.tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        return body
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        super().init_headers(headers)
+        self.headers["ETag"], self.headers["Cache-Control"] = self.tag, "no-cache"
+
+
 def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     """The application over a feed that someone else runs."""
-    app = FastAPI(title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app = FastAPI(
+        title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json", default_response_class=Tagged
+    )
     console = Console(config, feed, events, Clock.of(config))
     _guards(app)
     for routes in (_service, _records, _hooks, control_routes.routes, flag_routes.routes, _page):
@@ -62,6 +80,9 @@ def _guards(app: FastAPI) -> None:
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
         fault = _refused(request)
         response = await call_next(request) if fault is None else fault
+        tag = response.headers.get("etag")
+        if tag is not None and tag in request.headers.get("if-none-match", ""):
+            response = Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-cache"})
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
@@ -85,23 +106,24 @@ def _service(app: FastAPI, console: Console) -> None:
         return {"ok": True}
 
     @app.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(report: bool = False) -> Response:
+        """503 while not ready; with `report` it is told, not refused: for people's pages."""
         fault, faults = console.feed.fault(), console.feed.faults()
         roles = {role: {"ready": reason is None, "reason": reason} for role, reason in faults.items()}
         body = {"ready": fault is None, "reason": fault, "roles": roles}
-        return JSONResponse(body, 200 if fault is None else 503)
+        return JSONResponse(body, 200 if fault is None or report else 503)
 
     @app.get("/metrics")
     def metrics() -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/stream")
-    async def stream() -> Response:
+    async def stream(experiment: str | None = None, overview: bool = False) -> Response:
+        """All news; those of one experiment; or, for an overview, once a second what changed of the list."""
         if console.events.full:
             raise HTTPException(503, "too many listeners: close one of the pages that watch")
-        return StreamingResponse(
-            console.events.listen(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-        )
+        told = console.changes() if overview else console.events.listen(experiment)
+        return StreamingResponse(told, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 def _records(app: FastAPI, console: Console) -> None:
@@ -183,8 +205,7 @@ def _page(app: FastAPI, console: Console) -> None:
 
 
 def _file(name: str) -> Response:
-    content = resources.files("davy.web").joinpath("static", name).read_bytes()
-    return Response(content, media_type=PAGE_FILES[name])
+    return Response(STATIC.joinpath(name).read_bytes(), media_type=KINDS[name[name.rindex(".") :]])
 
 
 def _refused(request: Request) -> Response | None:

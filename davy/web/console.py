@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from davy.commands import apply
-from davy.web.events import Events
+from davy.web import answers
+from davy.web.events import BEAT_S, Events
 from davy.web.feed import Feed
 from davy.web.state import Experiment
 from schemas.config import Config
@@ -45,6 +49,37 @@ class Console:
         if experiment is None:
             raise HTTPException(404, f"there is no experiment {experiment_id!r}; GET /v1/experiments lists them")
         return experiment
+
+    async def changes(self) -> AsyncIterator[str]:
+        """What changed of the list of experiments, once a second at most; a comment where nothing did."""
+        seen = -1
+        yield "retry: 2000\n\n"
+        while not self.events.stop.is_set():
+            with self.feed.lock:
+                newest, now_us = self.feed.state.revision, self.clock.now_us()
+                found = [answers.summary(experiment, now_us) for experiment in self.feed.state.since(seen)]
+            if found or seen < 0:
+                yield f"event: experiments\ndata: {json.dumps(found, allow_nan=False)}\n\n"
+            else:
+                yield ": still here\n\n"
+            seen = newest
+            await asyncio.sleep(BEAT_S)
+
+    def seen(self, experiment: Experiment, command_id: str | None) -> None:
+        """409 where a person asked for something else since, that whoever asks now has not seen.
+
+        `command_id` is of the last command that they saw, "" where they saw none, None where they do not care.
+        """
+        last = experiment.command
+        if last is None or command_id is None:
+            return
+        asked = answers.asked(last)
+        if asked["command_id"] != command_id:
+            raise HTTPException(
+                409,
+                f"{asked['actor']} asked for {asked['command']} at {asked['time'][11:19]} UTC ({asked['reason']}), "
+                "before you: nothing was sent; look again",
+            )
 
     def allowed(self, authorization: str | None) -> None:
         """401 unless the token came, where one is configured."""

@@ -15,14 +15,13 @@ from pydantic import Field
 from davy.commands import apply
 from davy.web.answers import Json
 from davy.web.console import TEXT_MAX, Console, Strict, Text
+from davy.web.events import ANNOTATION_KEY
 from schemas.codec import micros
 from schemas.control import Annotation, Command, Control
 from schemas.located import Errors
 from schemas.spec import load_specs
 
 TAGS_MAX = 20
-ANNOTATION_KEY = "annotations"
-"""Experiment id of control records that belong to none."""
 
 Actor = Annotated[str, Query(min_length=1, max_length=TEXT_MAX)]
 Reason = Actor
@@ -35,6 +34,8 @@ class CommandBody(Strict):
     reason: Text
     actor: Text
     variant: str | None = None
+    after: Annotated[str, Field(max_length=TEXT_MAX)] | None = None
+    """Of the last command that this person saw, "" for none: 409 where another came since."""
 
 
 class AnnotationBody(Strict):
@@ -73,12 +74,21 @@ def routes(app: FastAPI, console: Console) -> None:
     ) -> Json:
         console.allowed(authorization)
         with console.feed.lock:
-            candidates = console.known(experiment_id).spec.candidates
-        if body.variant is not None and body.variant not in candidates:
-            raise HTTPException(400, f"{experiment_id} has no candidate {body.variant!r}")
-        command_id = str(uuid.uuid4())
-        what = Command(command_id, body.command, body.variant)
-        await console.send(Control(experiment_id, console.clock.now_us(), body.actor, body.reason, what))
+            known = console.known(experiment_id)
+            if body.variant is not None and body.variant not in known.spec.candidates:
+                raise HTTPException(400, f"{experiment_id} has no candidate {body.variant!r}")
+            console.seen(known, body.after)
+            command_id = str(uuid.uuid4())
+            what = Command(command_id, body.command, body.variant)
+            record = Control(experiment_id, console.clock.now_us(), body.actor, body.reason, what)
+            before, known.command = known.command, record  # the next person is told, before it is read back
+        try:
+            await console.send(record)
+        except HTTPException:
+            with console.feed.lock:
+                if known.command is record:
+                    known.command = before
+            raise
         return {"command_id": command_id, "accepted": True}
 
     @app.post("/v1/annotations")

@@ -14,14 +14,17 @@ BEHIND_MAX = 1_000
 BEAT_S = 1.0
 """How long a listener sits still at most; a comment every `BEATS_QUIET` beats keeps proxies from closing."""
 BEATS_QUIET = 10
+ANNOTATION_KEY = "annotations"
+"""Experiment id of control records that belong to none and are told to all."""
 
 
 class Events:
     """`publish` from any thread; `listen` in the event loop."""
 
     def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._queues: set[asyncio.Queue[str | None]] = set()
+        self.stop = stop
+        self._queues: dict[asyncio.Queue[str | None], str | None] = {}
+        """Each with the experiment that its listener wants to hear of; None: of everything."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -33,25 +36,27 @@ class Events:
         """Tell everyone; nothing happens before the first listener came."""
         if self._loop is not None and self._queues:
             text = f"event: {kind}\ndata: {json.dumps(data, allow_nan=False)}\n\n"
-            self._loop.call_soon_threadsafe(self._hand_out, text)
+            self._loop.call_soon_threadsafe(self._hand_out, text, data.get("experiment_id"))
 
-    def _hand_out(self, text: str) -> None:
-        for queue in list(self._queues):
+    def _hand_out(self, text: str, experiment: str | None) -> None:
+        for queue, wanted in list(self._queues.items()):
+            if wanted is not None and experiment not in (wanted, None, ANNOTATION_KEY):
+                continue
             if queue.qsize() >= BEHIND_MAX:
-                self._queues.discard(queue)
+                del self._queues[queue]
                 queue.put_nowait(None)
             else:
                 queue.put_nowait(text)
 
-    async def listen(self) -> AsyncIterator[str]:
+    async def listen(self, experiment: str | None = None) -> AsyncIterator[str]:
         """Events as they come, until the listener leaves, falls behind, or the service stops."""
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[str | None] = asyncio.Queue()
-        self._queues.add(queue)
+        self._queues[queue] = experiment
         quiet = 0
         try:
             yield "retry: 2000\n\n"
-            while not self._stop.is_set():
+            while not self.stop.is_set():
                 try:
                     text = await asyncio.wait_for(queue.get(), BEAT_S)
                 except TimeoutError:
@@ -63,4 +68,4 @@ class Events:
                     return
                 yield text
         finally:
-            self._queues.discard(queue)
+            self._queues.pop(queue, None)

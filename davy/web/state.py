@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from davy.web.shelf import Shelf
-from schemas.control import Annotation, Control, SpecApplied, WeightApplied
+from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
 from schemas.delta import OTHER
 from schemas.errors import DavyError
@@ -21,7 +21,7 @@ from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 
-EXPERIMENTS_MAX = 500
+EXPERIMENTS_MAX = 2_000
 """The one that was applied longest ago is forgotten first."""
 WINDOWS_EACH, WINDOWS_TOTAL = 2_000, 100_000
 """Windows kept of one experiment, and of all."""
@@ -47,6 +47,10 @@ class Experiment:
     actor: str
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     step: int | None = None
+    revision: int = 0
+    """Of the state, when this one last changed: who has seen that much needs not be told again."""
+    command: Control | None = None
+    """What a person asked for last."""
     rollout: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
     """By candidate: the latest of the rollout; a final one stays."""
     watch: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
@@ -81,6 +85,8 @@ class State:
         """End of the newest window."""
         self.counted: dict[str, int] = dict.fromkeys(("counted", "late", "quarantined"), 0)
         """Rows in all windows that were shown."""
+        self.revision = 0
+        """Grows with each piece of news about an experiment's standing."""
         self._epochs: dict[str, int] = {}
 
     def take(self, record: Record) -> bool:
@@ -119,7 +125,16 @@ class State:
         held = latest.get(verdict.variant)
         if held is None or (held.epoch, held.sequence) < (verdict.epoch, verdict.sequence):
             latest[verdict.variant] = verdict
+            self._touch(experiment)
         return True
+
+    def _touch(self, experiment: Experiment) -> None:
+        self.revision += 1
+        experiment.revision = self.revision
+
+    def since(self, revision: int) -> Iterator[Experiment]:
+        """Experiments whose standing changed after that revision."""
+        return (experiment for experiment in self.experiments.values() if experiment.revision > revision)
 
     def _window(self, window: WindowSummary) -> bool:
         if window.experiment_id is None or max(len(window.version), len(window.variant or "")) > LABEL_MAX:
@@ -171,6 +186,10 @@ class State:
             case WeightApplied() as body if experiment is not None:
                 experiment.weights, experiment.step = dict(body.weights), body.step
                 self.flags_changes += 1
+                self._touch(experiment)
+                return True
+            case Command() if experiment is not None:
+                experiment.command = control
                 return True
             case Annotation():
                 self.annotations.append(control)
@@ -189,6 +208,7 @@ class State:
         self.experiments.pop(control.experiment_id, None)
         self.experiments[control.experiment_id] = Experiment(spec, control.time, control.actor)
         self.flags_changes += 1
+        self._touch(self.experiments[control.experiment_id])
         if len(self.experiments) > EXPERIMENTS_MAX:
             oldest = next(iter(self.experiments))
             del self.experiments[oldest]

@@ -173,6 +173,26 @@ def test_the_page_brings_everything_itself(client: TestClient) -> None:
     assert client.get("/secret.txt").status_code == 404
 
 
+def test_who_asks_again_is_told_only_what_changed(client: TestClient, feed: Feed) -> None:
+    for path in ("/v1/experiments", f"/v1/experiments/{ID}", f"/v1/experiments/{ID}/verdicts", "/v1/decisions"):
+        tag = {"If-None-Match": client.get(path).headers["etag"]}
+        again = client.get(path, headers=tag)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag["If-None-Match"])
+    tag = {"If-None-Match": client.get("/v1/experiments").headers["etag"]}
+    feed.state.take(verdict("HOLD", "INVALID"))
+    assert client.get("/v1/experiments", headers=tag).json()["items"][0]["verdict"]["action"] == "HOLD"
+
+
+def test_the_list_tells_each_change_once(feed: Feed) -> None:
+    assert [experiment.spec.id for experiment in feed.state.since(0)] == [ID]
+    seen = feed.state.revision
+    assert list(feed.state.since(seen)) == []
+    feed.state.take(window(5_000_000, "control"))
+    assert list(feed.state.since(seen)) == [], "windows are not on the list"
+    feed.state.take(verdict("HOLD", "INVALID"))
+    assert [experiment.spec.id for experiment in feed.state.since(seen)] == [ID]
+
+
 def test_commands_need_the_token_and_a_sound_body(feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "davy.yaml"
     monkeypatch.setenv("TOKEN", "s3cret")

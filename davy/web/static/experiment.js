@@ -1,0 +1,146 @@
+// One experiment: in five seconds what is wrong, why Davy thinks so, what it did, and what one can do.
+import { act } from "./act.js";
+import { Board, card, el, said } from "./dom.js";
+import { DOES, both, clock, percent, span as lasting, standing } from "./format.js";
+import { ledger } from "./ledger.js";
+import { byArm, sliCard } from "./slis.js";
+import { Records, all, get, listen } from "./store.js";
+import { explanation, timeline } from "./timeline.js";
+import { read, set } from "./view.js";
+
+const REDRAW_MS = 500, NEEDS = 3, PRESETS = [["5 min", 300], ["1 h", 3600], ["24 h", 86400]];
+
+export function experiment(main, id, health) {
+  const board = new Board(main), records = new Records(), path = `/v1/experiments/${encodeURIComponent(id)}`;
+  let detail = null, timer = null, stopped = false, stale = true;
+
+  async function load() {
+    try {
+      const [now, windows, verdicts, decisions, annotations] = await Promise.all([
+        get(path), all(`${path}/windows`), all(`${path}/verdicts`, 600), all(`/v1/decisions?experiment=${encodeURIComponent(id)}`, 1000), all("/v1/annotations", 500)]);
+      if (stopped) return;
+      detail = now;
+      for (const [kind, items] of Object.entries({ window: windows.reverse(), verdict: verdicts.reverse(), decision: decisions.reverse(), annotation: annotations })) for (const item of items) records.take(kind, item);
+      health.heard();
+      draw();
+    } catch (error) {
+      if (stopped) return;
+      if (error.status === 404 && detail === null) main.replaceChildren(card("Not here", {}, el("p", {}, said(error.message)), el("p", {}, el("a", { href: "#/" }, "all experiments"))));
+      else health.lost();
+    }
+  }
+
+  async function renew() {
+    timer = null;
+    if (stopped) return;
+    try { if (stale) { stale = false; detail = await get(path); } } catch { health.lost(); return; }
+    if (!stopped && detail) draw();
+  }
+  const soon = () => { timer ??= setTimeout(renew, REDRAW_MS); };
+
+  function shown(windows, verdicts, decisions) {
+    const { ask } = read(), from = Number(ask.get("from")), to = Number(ask.get("to"));
+    if (from && to > from) return [from, to];
+    const times = [...windows.flatMap((w) => [Date.parse(w.start), Date.parse(w.end)]), ...verdicts.map((v) => Date.parse(v.event_time)), ...decisions.map((d) => Date.parse(d.time))];
+    const last = times.length ? times.reduce((a, b) => Math.max(a, b)) : Date.now(), first = times.length ? times.reduce((a, b) => Math.min(a, b)) : last - 60000;
+    const lasts = Number(ask.get("last")) * 1000;
+    return [lasts ? last - lasts : Math.min(first, last - 30000), last];
+  }
+
+  function draw() {
+    const { windows, verdicts, decisions, annotations } = records, { ask } = read();
+    const span = shown(windows, verdicts, decisions), arms = byArm(detail, windows), chosen = ask.get("v");
+    const onspan = ([from, to]) => set({ from: Math.round(from), to: Math.round(to), last: null });
+    const latest = Object.values(detail.verdicts);
+    const inside = (items, time) => items.filter((item) => Date.parse(time(item)) >= span[0] - 60000 && Date.parse(time(item)) <= span[1] + 60000);
+    const seen = { span, v: records.version };
+    board.show([
+      { key: "title", of: [detail.id, detail.variants, detail.hypothesis], make: () => title(detail) },
+      ...(latest.length ? latest.map((v) => ({ key: `strip ${v.variant}`, of: [v.verdict_id, latest.length], make: () => strip(v, detail, latest.length) })) : [{ key: "strip", of: 0, make: () => waiting() }]),
+      { key: "steps", of: [detail.plan, detail.step, detail.weights, latest.map((v) => v.action)], make: () => steps(detail) },
+      { key: "act", of: [detail.command, detail.weights], make: () => act(detail, records) },
+      { key: "span", of: [ask.get("from"), ask.get("to"), ask.get("last")], make: () => spans(ask) },
+      { key: "timeline", of: [seen, chosen], make: () => timeline(detail, verdicts, decisions, annotations, span, onspan) },
+      { key: "why", of: [chosen, chosen && verdicts.length], make: () => (chosen ? explanation(detail, verdicts, chosen) : null) },
+      ...detail.slis.map((sli) => ({ key: `sli ${sli.name}`, of: [seen, latest.map((v) => v.verdict_id)], make: () => sliCard(detail, sli, arms, inside(verdicts, (v) => v.event_time), decisions, annotations, span, onspan) })),
+      { key: "funnel", of: seen, make: () => funnel(detail, arms, span) },
+      { key: "ledger", of: [records.kinds.decision.size, ask.get("find")], make: () => ledger(detail, decisions) },
+      { key: "spec", of: detail.spec, make: () => card("Specification", {}, el("details", { "data-focus": "spec" }, el("summary", {}, "show the YAML in force"), el("pre", { tabindex: "0" }, detail.spec))) },
+    ]);
+    fresh();
+    document.title = `${latest.length ? `${standing(latest[0].conclusion)[0]} ` : ""}${id} · Davy`;
+  }
+
+  const close = listen(`/v1/stream?experiment=${encodeURIComponent(id)}`, ["verdict", "window", "decision", "control"], {
+    onopen: () => { health.alive(); load(); },
+    onlost: () => health.lost(),
+    onevent: (kind, record) => {
+      health.heard();
+      if (kind === "control") { if (record.body.text !== undefined) records.take("annotation", record); stale = true; } else if (records.take(kind, record)) stale ||= kind !== "window"; else return;
+      soon();
+    },
+  });
+  const look = () => { if (detail) draw(); };
+  const acted = () => { stale = true; soon(); };
+  const escape = (event) => { if (event.key === "Escape" && read().ask.get("v") && !document.querySelector("dialog[open]")) set({ v: null }); };
+  const ticking = setInterval(() => fresh(), 1000);
+  addEventListener("view", look); addEventListener("acted", acted); addEventListener("keydown", escape);
+  return () => { stopped = true; close(); clearInterval(ticking); removeEventListener("view", look); removeEventListener("acted", acted); removeEventListener("keydown", escape); };
+}
+
+function title(detail) {
+  return el("div", { class: "title" }, el("h1", {}, el("bdi", {}, detail.id)),
+    el("span", { class: "quiet" }, `${detail.service} in ${detail.environment}`), ...Object.entries(detail.variants).map(([name, version]) => el("span", { class: "quiet" }, `${name} `, el("bdi", {}, version))),
+    detail.hypothesis ? el("p", { class: "quiet" }, said(detail.hypothesis)) : null);
+}
+
+const waiting = () => el("section", { class: "strip wait" }, el("div", { class: "word" }, "○ WAITING"), el("p", { class: "reason" }, "No verdict yet: the first one comes when the first window of event time has closed."));
+
+function strip(v, detail, many) {
+  const [sign, word, kind] = standing(v.conclusion);
+  const open = Object.entries(v.needed ?? {}).filter(([, n]) => n && (n.seconds || n.requests)).sort(([, a], [, b]) => (b.seconds ?? Infinity) - (a.seconds ?? Infinity)).slice(0, NEEDS);
+  const need = open.map(([sli, n]) => `${sli} ${n.seconds ? `about ${lasting(n.seconds)}` : ""}${n.requests ? ` (${n.requests} requests)` : ""}`).join("; ");
+  return el("section", { class: `strip ${kind}${many > 1 ? " half" : ""}`, "aria-label": `Standing of ${v.variant}` },
+    el("div", {}, el("div", { class: "word" }, `${sign} ${word}`), el("div", { class: "does" }, `${v.action}: ${DOES[v.action]}`)),
+    el("div", {}, el("p", { class: "reason" }, said(v.reason)),
+      need && !["ROLLBACK", "PROMOTE"].includes(v.action) ? el("p", { class: "needed" }, `Still needed at this traffic: ${need}.`) : null,
+      el("p", { class: "small" }, `${v.variant} `, el("bdi", {}, detail.variants[v.variant] ?? ""), ` · events up to ${both(Date.parse(v.event_time))} · `,
+        el("span", { class: "fresh", "data-issued": v.issued_at, "data-expires": v.expires_at, "data-final": String(v.action === "ROLLBACK" || v.action === "PROMOTE") }, "…"),
+        " · ", el("button", { type: "button", class: "link", "data-focus": `why ${v.variant}`, onclick: () => set({ v: v.verdict_id }) }, "why?"))));
+}
+
+// How old each verdict is, without drawing anything else anew.
+function fresh() {
+  for (const node of document.querySelectorAll(".fresh")) {
+    const age = (Date.now() - Date.parse(node.dataset.issued)) / 1000, expired = Date.now() > Date.parse(node.dataset.expires);
+    const over = node.dataset.final === "true";
+    const text = age < -5 ? `said ${lasting(-age)} in the future: check this machine's clock` : `said ${lasting(age)} ago${over ? ", final" : expired ? ", STALE: deployers hold until a new verdict comes" : ", live"}`;
+    if (node.textContent !== text) node.textContent = text;
+    node.classList.toggle("old", expired && !over);
+  }
+}
+
+function steps(detail) {
+  const now = detail.step ?? -1, out = Object.values(detail.verdicts).some((v) => v.action === "ROLLBACK");
+  const weights = Object.entries(detail.weights).filter(([, share]) => share > 0);
+  return card("Steps, and traffic now", {}, el("ol", { class: "steps" }, ...detail.plan.map((step, i) => el("li", { class: i < now ? "done" : i === now && !out ? "now" : "", "aria-current": i === now ? "step" : null }, `${percent(step.weight)} for ${lasting(step.duration_s)}`))),
+    weights.length ? el("div", { class: "shares" }, ...weights.map(([name, share]) => el("span", { class: name === detail.control ? "" : "candidate", style: { width: `${share * 100}%` } }, `${name} ${percent(share)}`))) : el("p", { class: "quiet" }, "No weights applied yet."));
+}
+
+function spans(ask) {
+  const now = ask.get("last"), zoomed = ask.get("from");
+  const choice = (text, changes, pressed) => el("button", { type: "button", "data-focus": `span ${text}`, "aria-pressed": String(pressed), onclick: () => set(changes) }, text);
+  return el("div", { class: "spans", role: "group", "aria-label": "Span of time" }, ...PRESETS.map(([text, s]) => choice(text, { last: s, from: null, to: null }, now === String(s))),
+    choice("everything", { last: null, from: null, to: null }, !now && !zoomed),
+    el("span", { class: "small" }, zoomed ? `${both(Number(zoomed))} to ${both(Number(ask.get("to")))}` : "drag over a chart to look closer; times are UTC"));
+}
+
+function funnel(detail, arms, [from, to]) {
+  const rows = [...arms].map(([name, windows]) => {
+    const inside = windows.filter((w) => Date.parse(w.start) >= from && Date.parse(w.start) < to), sum = (of) => inside.reduce((total, w) => total + w[of], 0);
+    const used = sum("rows"), late = sum("late"), quarantined = sum("quarantined");
+    return el("tr", {}, el("th", { scope: "row" }, name), ...[used + late + quarantined, late, quarantined, used].map((n) => el("td", { class: "num" }, n.toLocaleString("en"))));
+  });
+  return card("What became of the events in this span", {}, el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Events by arm" }, el("table", {}, el("thead", {}, el("tr", {}, ...["arm", "received", "late", "quarantined", "used"].map((text, i) => el("th", { scope: "col", class: i ? "num" : "" }, text)))), el("tbody", {}, ...rows))),
+    el("p", { class: "small" }, "Duplicates in the log count once; records that cannot be read are dead letters, counted at ", el("a", { href: "/metrics" }, "/metrics"), "."));
+}

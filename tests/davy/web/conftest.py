@@ -1,0 +1,53 @@
+"""A real Chromium, and pages of it whose every complaint fails the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.served import Served, served
+from tests.support.system import program
+
+WAIT_MS = 20_000
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Served]:
+    """A console without a broker behind it."""
+    with served(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(chromium: Browser) -> Iterator[Open]:
+    """`opened(url, width=, theme=, complaints=)`: a page of its own profile; `complaints` may be heard."""
+    pages: list[tuple[Page, list[str], tuple[str, ...]]] = []
+
+    def open_page(url: str, width: int = 1280, theme: str = "light", complaints: tuple[str, ...] = ()) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # pyright: ignore
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        pages.append((page, said, complaints))
+        page.goto(url)
+        return page
+
+    yield open_page
+    found = [text for _, said, allowed in pages for text in said if not any(part in text for part in allowed)]
+    for page, _, _ in pages:
+        page.context.close()
+    assert found == [], "the browser's console complains"
