@@ -23,6 +23,7 @@ from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
 from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
+from schemas.codec import iso
 from schemas.config import Config
 from streams.clock import Clock
 
@@ -69,13 +70,13 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
         title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json", default_response_class=Tagged
     )
     console = Console(config, feed, events, Clock.of(config))
-    _guards(app)
+    _guards(app, console.clock)
     for routes in (_service, _records, _hooks, control_routes.routes, flag_routes.routes, _page):
         routes(app, console)
     return app
 
 
-def _guards(app: FastAPI) -> None:
+def _guards(app: FastAPI, clock: Clock) -> None:
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
         fault = _refused(request)
@@ -83,6 +84,7 @@ def _guards(app: FastAPI) -> None:
         tag = response.headers.get("etag")
         if tag is not None and tag in request.headers.get("if-none-match", ""):
             response = Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-cache"})
+        response.headers["Davy-Now"] = iso(clock.now_us())
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response

@@ -4,7 +4,7 @@ import { Board, card, el, said } from "./dom.js";
 import { DOES, both, clock, percent, span as lasting, standing } from "./format.js";
 import { ledger } from "./ledger.js";
 import { byArm, sliCard } from "./slis.js";
-import { Records, all, get, listen } from "./store.js";
+import { Records, all, get, listen, now } from "./store.js";
 import { explanation, timeline } from "./timeline.js";
 import { read, set } from "./view.js";
 
@@ -16,10 +16,10 @@ export function experiment(main, id, health) {
 
   async function load() {
     try {
-      const [now, windows, verdicts, decisions, annotations] = await Promise.all([
+      const [known, windows, verdicts, decisions, annotations] = await Promise.all([
         get(path), all(`${path}/windows`), all(`${path}/verdicts`, 600), all(`/v1/decisions?experiment=${encodeURIComponent(id)}`, 1000), all("/v1/annotations", 500)]);
       if (stopped) return;
-      detail = now;
+      detail = known;
       for (const [kind, items] of Object.entries({ window: windows.reverse(), verdict: verdicts.reverse(), decision: decisions.reverse(), annotation: annotations })) for (const item of items) records.take(kind, item);
       health.heard();
       draw();
@@ -112,9 +112,9 @@ function strip(v, detail, many) {
 // How old each verdict is, without drawing anything else anew.
 function fresh() {
   for (const node of document.querySelectorAll(".fresh")) {
-    const age = (Date.now() - Date.parse(node.dataset.issued)) / 1000, expired = Date.now() > Date.parse(node.dataset.expires);
+    const age = (now() - Date.parse(node.dataset.issued)) / 1000, expired = now() > Date.parse(node.dataset.expires);
     const over = node.dataset.final === "true";
-    const text = age < -5 ? `said ${lasting(-age)} in the future: check this machine's clock` : `said ${lasting(age)} ago${over ? ", final" : expired ? ", STALE: deployers hold until a new verdict comes" : ", live"}`;
+    const text = over ? "final" : age < -5 ? `said ${lasting(-age)} in the future: check the clocks of judge and console` : `said ${lasting(age)} ago${expired ? ", STALE: deployers hold until a new verdict comes" : ", live"}`;
     if (node.textContent !== text) node.textContent = text;
     node.classList.toggle("old", expired && !over);
   }

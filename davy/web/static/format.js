@@ -32,7 +32,7 @@ export const STANDING = {
   HARM: ["✖", "HARM", "bad"], HEALTHY: ["✔", "HEALTHY", "good"], INCONCLUSIVE: ["◔", "WATCHING", "run"],
   NO_DATA: ["⋯", "NOT ENOUGH DATA", "wait"], INVALID: ["⚠", "CANNOT JUDGE", "wait"],
 };
-export const SIGN = { ROLLBACK: "✖", HOLD: "⏸", CONTINUE: "◔", ADVANCE: "▲", PROMOTE: "✔" };
+export const SIGN = { ROLLBACK: "✖", HOLD: "‖", CONTINUE: "◔", ADVANCE: "▲", PROMOTE: "✔" };
 export const DOES = {
   ROLLBACK: "Davy gives control all traffic", HOLD: "Davy waits where it is", CONTINUE: "Davy keeps the step and watches",
   ADVANCE: "Davy goes to the next step", PROMOTE: "Davy gives the candidate all traffic",

@@ -241,6 +241,16 @@ def test_axe_finds_nothing_serious(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_freshness_is_by_the_consoles_clock(console: Served, opened: Open) -> None:
+    console.take(*story(now())[:6], verdict("CONTINUE", "INCONCLUSIVE", 50, now()))
+    page = opened(console.url)
+    page.add_init_script("const real = Date.now; Date.now = () => real() + 3600e3")
+    page.goto(console.url + EXPERIMENT)
+    page.reload()
+    expect(page.locator(".fresh")).to_contain_text("ago, live")
+    assert page.evaluate("Date.now()") > now() / 1000 + 3_000_000
+
+
 def test_a_link_to_nothing_says_so(console: Served, opened: Open) -> None:
     page = opened(f"{console.url}/#/e/nobody", complaints=LOST)
     expect(page.locator("main")).to_contain_text("there is no experiment 'nobody'")
