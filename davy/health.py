@@ -21,7 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from davy.positions import Positions
+from davy.positions import READS, Positions
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 from streams.membership import number
@@ -70,7 +70,7 @@ def watched(config: Config, role: str, stop: threading.Event) -> Generator[None]
         return HERE.fault(time.monotonic()) or (None if positions is None else positions.fault())
 
     positions = None
-    if role != "ingest":  # what the others commit says how far they are
+    if role in READS:  # what these commit says how far they are
         positions = Positions(config, stop, role)
         positions.start()
         standings = positions.standings

@@ -33,7 +33,7 @@ ASK_EVERY_S = 1.0
 REQUIRED = ("ingest", "judge")
 READS: Mapping[str, tuple[str, ...]] = {
     "judge": ("deltas",),
-    "rollout": ("control", "verdicts"),
+    "rollout": ("control", "verdicts", "probes"),
     "sink": tuple(READERS),
 }
 """Topics of each role beside ingest, whose topics are configured."""

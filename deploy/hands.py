@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 
+from deploy.dependencies import take_probe
 from deploy.executor import Executor
 from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
@@ -27,6 +28,7 @@ from schemas.config import Config
 from schemas.control import Command, Control, SpecApplied
 from schemas.decision import Decision
 from schemas.model import ID
+from schemas.probe import ProbeResult
 from schemas.signature import HEADER, Keys, Signer, of_headers
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
@@ -122,6 +124,14 @@ class Hands:
             await self._carry_out(*refuse_verdict(rollout, verdict, fault, value, now_us))
         else:
             await self._carry_out(*take_verdict(rollout, verdict, now_us, offset))
+
+    async def probe(self, value: bytes, _: int, __: Any) -> None:
+        """A record of the probes' topic."""
+        result, now_us = ProbeResult.decode(value), self.clock.now_us()
+        for rollout in list(self.rollouts.values()):
+            after, actions = take_probe(rollout, result, now_us)
+            if after is not rollout:
+                await self._carry_out(after, actions)
 
     async def _refuse_stranger(self, experiment_id: str, kind: str, cause: str, actor: str) -> None:
         """What is said of an experiment that nobody has put in force is refused, in the ledger, too."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deploy.fence import UNKNOWN_OFFSET, expiry
-from deploy.rollout import refused, step
+from deploy.rollout import held_by_circuit, refused, step
 from deploy.rollout_state import Action, Event, Rollout
 from deploy.transitions import COMMANDS, TRANSITIONS, Kind, State
 from schemas.control import Command
@@ -47,8 +47,11 @@ def take_verdict(
         return refused(rollout, event, old, now_us)
     if event.kind is K.PROMOTE and verdict.conclusion != "HEALTHY":
         return refused(rollout, event, f"it is to PROMOTE what it finds {verdict.conclusion}", now_us)
-    if rollout.state is S.PAUSED and event.kind in (K.ADVANCE, K.PROMOTE):
-        return rollout, []
+    if event.kind in (K.ADVANCE, K.PROMOTE):
+        if rollout.state is S.PAUSED:
+            return rollout, []
+        if rollout.circuits:
+            return held_by_circuit(rollout, event, now_us)
     return step(rollout, event, now_us)
 
 

@@ -114,6 +114,11 @@ def _hold(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Ac
     return _noted(replace(rollout, held=held), event, now_us, rollout.state)
 
 
+def held_by_circuit(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
+    """What would go on is held while a dependency's circuit is open."""
+    return _waits(rollout, event, "; ".join(rollout.circuits[name] for name in sorted(rollout.circuits)), now_us)
+
+
 def _plan(rollout: Rollout, event: Event, state: State, step_index: int, now_us: int) -> tuple[Rollout, list[Action]]:
     """Plan a shift: into the ledger first, then announced, then made."""
     if rollout.state is S.QUEUED:  # it has no traffic yet
@@ -237,6 +242,8 @@ def _decision(
         "out": ",".join(sorted(rollout.out)),
         "approved": "yes" if rollout.approved else "no",
     }
+    if event.target is not None:
+        details |= {"target": event.target}
     if verdict is not None:
         details |= {"action": verdict.action, "conclusion": verdict.conclusion}
     kind = "shift" if event.kind is K.ADVANCE else event.kind.value

@@ -78,7 +78,7 @@ def application(config: Config) -> tuple[Any, Hands]:
         broker_commit_interval=COMMIT_EVERY_S, consumer_auto_offset_reset="earliest", producer_acks=-1,
         stream_wait_empty=False, processing_guarantee=ProcessingGuarantee.AT_LEAST_ONCE, **broker_settings(config.kafka),
     )  # fmt: skip
-    topics = {name: _raw(app, config.topic(name)) for name in ("control", "verdicts", "decisions")}
+    topics = {name: _raw(app, config.topic(name)) for name in ("control", "verdicts", "decisions", "probes")}
 
     async def publish(topic: str, key: str, value: bytes, headers: Mapping[str, bytes]) -> None:
         await (await topics[topic].send(key=key.encode(), value=value, headers=headers))
@@ -125,11 +125,16 @@ def application(config: Config) -> tuple[Any, Hands]:
     async def watch() -> None:
         await leader.do(look)
 
+    async def probes(stream: Any) -> None:
+        async for event in stream.events():
+            await take(hands.probe, event.message)
+
     app.task(again)
     app.timer(SPECS_EVERY_S)(watch)
     app.timer(AGAIN_EVERY_S)(again)
     app.agent(topics["control"], concurrency=1, name="control")(control)
     app.agent(topics["verdicts"], concurrency=1, name="verdicts")(verdicts)
+    app.agent(topics["probes"], concurrency=1, name="probes")(probes)
     return app, hands
 
 

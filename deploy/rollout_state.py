@@ -31,6 +31,8 @@ class Event:
     verdict: Verdict | None = None
     variant: str | None = None
     spec: ExperimentSpec | None = None
+    target: str | None = None
+    """Whose circuit it is."""
     trace: str = ""
     """What a shift did at every target."""
 
@@ -90,6 +92,8 @@ class Rollout:
     """How units came to their buckets when it began."""
     known: tuple[str, ...] = ()
     """Causes that were refused, the latest `KNOWN_MAX`: they are told once."""
+    circuits: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Dependencies whose circuit is not closed, and what was said of it."""
 
 
 def recalled(rollout: Rollout, decision: Decision) -> Rollout:
@@ -105,6 +109,9 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     )  # fmt: skip
     if "cause" in details:
         taken = replace(taken, known=(*taken.known, details["cause"])[-KNOWN_MAX:])
+    target = details.get("target")
+    if target is not None:
+        taken = replace(taken, circuits=circuits(taken, target, decision.kind != Kind.CIRCUIT_CLOSED, decision.reason))
     if decision.outcome == "REFUSED":
         return taken
     state = State(decision.state_after)
@@ -120,3 +127,9 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
         return replace(taken, state=state, shift=shift, out=out, ready=frozenset(), held=None)
     shift = rollout.shift if state in SHIFTS else None
     return replace(taken, state=state, step=decision.step or 0, weights=decision.weights, shift=shift, out=out)
+
+
+def circuits(rollout: Rollout, target: str, is_open: bool, reason: str) -> dict[str, str]:
+    """What is open once a target's circuit has opened or closed."""
+    others = {name: told for name, told in rollout.circuits.items() if name != target}
+    return others | ({target: reason} if is_open else {})

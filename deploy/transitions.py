@@ -41,6 +41,8 @@ class Kind(StrEnum):
     SHIFTED = "shifted"
     SHIFT_FAILED = "shift failed"
     NEW_JUDGE = "new judge"
+    CIRCUIT_OPEN = "circuit open"
+    CIRCUIT_CLOSED = "circuit closed"
 
 
 S, K = State, Kind
@@ -72,7 +74,11 @@ TRANSITIONS: Mapping[tuple[State, Kind], State] = {
     **{(state, K.SHIFTED): after for state, after in SHIFTS.items()},
     **{(state, K.SHIFT_FAILED): S.PAUSED for state in (S.SHIFTING, S.PROMOTING)},
     **{(state, K.SHIFT_FAILED): state for state in (S.ROLLING_BACK, S.ABORTING)},
-    **{(state, K.NEW_JUDGE): state for state in (S.BAKING, S.PAUSED, *SHIFTS)},
+    **{
+        (state, kind): state
+        for state in (S.BAKING, S.PAUSED, *SHIFTS)
+        for kind in (K.NEW_JUDGE, K.CIRCUIT_OPEN, K.CIRCUIT_CLOSED)
+    },
 }
 DOCUMENT = Path("docs/rollout.md")
 BEGIN, END = "<!-- diagram: written by python -m deploy.transitions -->", "<!-- /diagram -->"

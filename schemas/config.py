@@ -31,6 +31,7 @@ from schemas.event import COLUMNS
 from schemas.limits import Limits
 from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
 from schemas.model import Finite, Identifier, Model, Text, suggestion, text, validated
+from schemas.probes import Probes
 from schemas.signature import Signing
 
 DEFAULT_FILE = "davy.yaml"
@@ -169,7 +170,7 @@ class Config(Model):
     http: Http = Http()
     health: Health = Health()
     signing: Signing = Signing()
-    probes: dict[str, Any] = Field(default={}, repr=False)
+    probes: Probes = Probes()
     alerts: dict[str, Any] = Field(default={}, repr=False)
     limits: Limits = Limits()
     clock: ClockSettings = ClockSettings()
@@ -243,6 +244,11 @@ def config_of(documents: Sequence[Located], environ: Mapping[str, str]) -> tuple
         ]
     document.data = _filled(document.data, (), document, environ, findings)
     config, wrong = validated(Config, document)
+    if config is not None:
+        wrong += [
+            document.at(("probes", "targets", name), f"probes.targets.{name}: {why}")
+            for name, why in config.probes.refused().items()
+        ]
     return config or Config(), findings + wrong
 
 

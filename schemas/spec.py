@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from schemas.errors import UserError
 from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
@@ -46,6 +46,7 @@ CONFIG_NAME = "davy.yaml"
 SPEC_SUFFIXES = (".yaml", ".yml")
 SLIS_MAX = 100
 STEPS_MAX = 100
+DEPENDENCIES_MAX = 100
 UPSTREAMS_MAX = 256
 RISK_MAX = 0.5
 """alpha and beta beyond one half promise nothing."""
@@ -138,6 +139,19 @@ class ErrorBudget(Model):
     window_us: PositiveUs = Field(default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"})
 
 
+class Dependency(Model):
+    """A target of `probes:` that the service needs: while its circuit is open, nothing advances and nothing is promoted, or
+    with ``on_open: rollback`` control takes all traffic back."""
+
+    target: Identifier = Field(examples=["sessions"])
+    on_open: Literal["hold", "rollback"] = "hold"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, data: Any) -> Any:
+        return {"target": data} if isinstance(data, str) else data
+
+
 class Step(Model):
     """Each candidate gets `weight` (0 to 1) of the traffic for `duration_us`."""
 
@@ -194,6 +208,7 @@ class ExperimentSpec(Model):
         examples=["[{weight: 10%, duration: 10m}, {weight: 50%, duration: 10m}]"],
     )
     rollback: Rollback = Rollback()
+    dependencies: tuple[Dependency, ...] = Field(default=(), max_length=DEPENDENCIES_MAX, examples=["[sessions]"])
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @property

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from davy import logs
 from davy.commands import apply, replay
-from davy.commands.run import ROLES, children, load, stop_on_signals
+from davy.commands.run import children, load, stop_on_signals, wanted
 from davy.demo_dir import CONFIG, demo_dir
 from davy.demo_show import JsonLines, Lines, Show, Terminal
 from davy.follow import Follower
@@ -164,8 +164,8 @@ def demo(options: Options) -> int:
         ensure_topics(config)
         traffic = play.children(config, path, log_dir)
         if not options.as_json:
-            print(f"davy demo: starting {', '.join([*ROLES, *(child.name for child in traffic)])} ...", file=sys.stderr)
-        roles = children(list(ROLES), ["--config", str(path)], log_dir)
+            print(f"davy demo: starting {', '.join([*wanted(config), *(child.name for child in traffic)])} ...", file=sys.stderr)
+        roles = children(wanted(config), ["--config", str(path)], log_dir)
         supervisor = stack.enter_context(Supervisor([*roles, *traffic]))
         wait_for_console(port, supervisor, stop)
         now_us = Clock.of(config).now_us()

@@ -34,7 +34,8 @@ def lint(
                 if not documents and not wrong:
                     findings.append(Finding(str(file), 1, 1, "there is nothing in here: say kind: Experiment, id: ..."))
                 if is_config(documents):
-                    findings += config_of(documents, environ)[1]
+                    config, wrong = config_of(documents, environ)
+                    findings += wrong + _kinds(config, documents[0])
                 else:
                     specs += documents
         except Errors as errors:
@@ -47,6 +48,22 @@ def lint(
         document = next(one for one in specs if (one.file, one.source) == (spec.path, spec.source))
         findings += [document.at(loc, text) for loc, text in problems(spec, rate)]
     return sorted(set(findings))
+
+
+def _kinds(config: Config, document: Located) -> list[Finding]:
+    """Targets of probes whose kind there is not."""
+    if not config.probes.targets:
+        return []
+    from deploy.probes import kinds
+
+    return [
+        document.at(
+            ("probes", "targets", name, "kind"),
+            f"kind: there is no probe {target.kind!r}: say one of {', '.join(kinds())}",
+        )
+        for name, target in config.probes.targets.items()
+        if target.kind not in kinds()
+    ]
 
 
 def is_config(documents: Sequence[Located]) -> bool:

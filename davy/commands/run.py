@@ -21,9 +21,15 @@ ROLES: dict[str, str] = {
     "rollout": "deploy.rollout_app",
     "sink": "davy.sink",
     "web": "davy.web",
+    "probe": "deploy.probe_app",
 }
 """In the order in which they are started: module of each, whose `run(config, stop)` blocks until `stop` is
 set."""
+
+
+def wanted(config: Config) -> list[str]:
+    """The roles that run where none is named: all, those that have something to do by the configuration."""
+    return [name for name in ROLES if name != "probe" or config.probes.targets]
 
 
 SPARED = ("ingest", "judge")
@@ -55,7 +61,7 @@ def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None, s
         if config.embedded and not names:
             stack.enter_context(EmbeddedBroker(config.data_dir, broker_port(config)))
         kafka.require_broker(config)
-        supervisor = Supervisor(children(list(names) or list(ROLES), where, spares=True))
+        supervisor = Supervisor(children(list(names) or wanted(config), where, spares=True))
         stack.enter_context(supervisor).run(stop)
 
 

@@ -70,3 +70,16 @@ def test_a_folder_and_files_that_cannot_be_read(tmp_path: Path) -> None:
 )
 def test_what_is_written_decides(text: str, config: bool) -> None:
     assert is_config(read(text, "x")[0]) is config
+
+
+def test_probes_outside_of_the_allow_list_and_unknown_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "davy.yaml"
+    path.write_text(
+        "probes:\n  allow: [good]\n  targets:\n    a: {kind: tcp, address: 'bad:1'}\n    b: {kind: telnet, address: 'good:1'}\n"
+    )
+    found = [str(finding) for finding in lint([path])]
+    assert len(found) == 2
+    assert ":4:" in found[0]
+    assert "probes may not go to bad" in found[0]
+    assert ":5:" in found[1]
+    assert "there is no probe 'telnet'" in found[1]
