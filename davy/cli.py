@@ -114,7 +114,7 @@ def demo(
 def run(
     roles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ROLE]...", help="ingest, judge, rollout, sink, web, probe; none: all."),
+        typer.Argument(metavar="[ROLE]...", help="ingest, judge, rollout, sink, web, probe, alert; none: all."),
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,

@@ -26,6 +26,7 @@ from pydantic import (
     field_validator,
 )
 
+from schemas.alerts import Alerts
 from schemas.errors import UserError
 from schemas.event import COLUMNS
 from schemas.limits import Limits
@@ -171,7 +172,7 @@ class Config(Model):
     health: Health = Health()
     signing: Signing = Signing()
     probes: Probes = Probes()
-    alerts: dict[str, Any] = Field(default={}, repr=False)
+    alerts: Alerts = Alerts()
     limits: Limits = Limits()
     clock: ClockSettings = ClockSettings()
 

@@ -51,12 +51,21 @@ def lint(
 
 
 def _kinds(config: Config, document: Located) -> list[Finding]:
-    """Targets of probes whose kind there is not."""
-    if not config.probes.targets:
+    """Targets of probes and receivers of alerts of a kind that there is not."""
+    if not config.probes.targets and not config.alerts.receivers:
         return []
+    from deploy.incidents import types
     from deploy.probes import kinds
 
-    return [
+    receivers = [
+        document.at(
+            ("alerts", "receivers", name, "type"),
+            f"type: there is no {receiver.type!r}: say one of {', '.join(types())}",
+        )
+        for name, receiver in config.alerts.receivers.items()
+        if receiver.type not in types()
+    ]
+    return receivers + [
         document.at(
             ("probes", "targets", name, "kind"),
             f"kind: there is no probe {target.kind!r}: say one of {', '.join(kinds())}",

@@ -21,15 +21,17 @@ ROLES: dict[str, str] = {
     "rollout": "deploy.rollout_app",
     "sink": "davy.sink",
     "web": "davy.web",
-    "probe": "deploy.probe_app",
 }
 """In the order in which they are started: module of each, whose `run(config, stop)` blocks until `stop` is
 set."""
+OPTIONAL: dict[str, str] = {"probe": "deploy.probe_app", "alert": "deploy.alert_app"}
+"""Roles that have something to do only where the configuration says what."""
 
 
 def wanted(config: Config) -> list[str]:
-    """The roles that run where none is named: all, those that have something to do by the configuration."""
-    return [name for name in ROLES if name != "probe" or config.probes.targets]
+    """The roles that run where none is named."""
+    configured = {"probe": bool(config.probes.targets), "alert": bool(config.alerts.receivers)}
+    return [*ROLES, *(name for name in OPTIONAL if configured[name])]
 
 
 SPARED = ("ingest", "judge")
@@ -41,9 +43,10 @@ def run(names: Sequence[str], config_path: Path | None, data_dir: Path | None, s
 
     A `spare` takes its single role when a line comes on its standard input, and ends when that is closed.
     """
-    unknown = [name for name in names if name not in ROLES]
+    every = ROLES | OPTIONAL
+    unknown = [name for name in names if name not in every]
     if unknown:
-        raise UserError(f"there is no role named {unknown[0]!r}; there are {', '.join(ROLES)}")
+        raise UserError(f"there is no role named {unknown[0]!r}; there are {', '.join(every)}")
     if spare and len(names) != 1:
         raise UserError("--spare needs exactly one role")
     config = load(config_path, data_dir)
@@ -105,7 +108,7 @@ def _here(name: str, config: Config, spare: bool) -> None:
     stop = None if spare else stop_on_signals()
     die_with_parent()
     logs.configure(name)
-    role = import_module(ROLES[name])
+    role = import_module((ROLES | OPTIONAL)[name])
     prepare = getattr(role, "prepare", None)
     if prepare is not None:
         prepare()
