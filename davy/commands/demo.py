@@ -164,7 +164,8 @@ def demo(options: Options) -> int:
         ensure_topics(config)
         traffic = play.children(config, path, log_dir)
         if not options.as_json:
-            print(f"davy demo: starting {', '.join([*wanted(config), *(child.name for child in traffic)])} ...", file=sys.stderr)
+            names = [*wanted(config), *(child.name for child in traffic)]
+            print(f"davy demo: starting {', '.join(names)} ...", file=sys.stderr)
         roles = children(wanted(config), ["--config", str(path)], log_dir)
         supervisor = stack.enter_context(Supervisor([*roles, *traffic]))
         wait_for_console(port, supervisor, stop)
