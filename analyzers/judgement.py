@@ -127,6 +127,19 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
     )  # fmt: skip
 
 
+def judge_watch(spec: ExperimentSpec, trial: Trial, now: Situation, change: str) -> Judgement:
+    """What to do about a release that has all traffic, whose trial began after a `change` (a sentence): only HARM acts."""
+    case = _case(spec, trial, now)
+    asked = _Answer("CONTINUE", "INCONCLUSIVE", "whether it is more than is allowed is asked of what follows")
+    quality = _Answer("HOLD", "INVALID", trial.invalid) if trial.invalid else None
+    answer = quality or _harm(case) or asked
+    reason = f"{change}: {answer.reason}"
+    return Judgement(
+        answer.action, answer.conclusion, reason, tuple(_evidence(case, *item) for item in case.read), None,
+        _weight(case, answer.action), _budget(case, answer),
+    )  # fmt: skip
+
+
 def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
     read = tuple((sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True))
     limit = max(len(spec.candidates), 1) / spec.policy.alpha

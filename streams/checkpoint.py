@@ -16,6 +16,7 @@ import fastavro
 
 from analyzers import snapshot
 from analyzers.trial import Trial
+from analyzers.watch import Watch
 from schemas import codec
 from schemas.delta import Progress, cells_head, join_cells
 from schemas.record import plain
@@ -207,6 +208,7 @@ def _dump_experiment(experiment: Experiment) -> State:
             for shift in experiment.traffic.shifts
         ],
         "trials": _dump_trials(experiment.trials),
+        "watches": {name: snapshot.dump(watch) for name, watch in experiment.watches.items()},
         "checkpoints": [[time, _dump_trials(trials)] for time, trials in experiment.checkpoints.items()],
     }  # fmt: skip
 
@@ -225,5 +227,7 @@ def _load_experiment(item: State) -> Experiment:
     names = ("sequence", "next_window", "first_window", "finished", "paused", "invalid", "closed")
     return Experiment(
         spec, Traffic(shifts), trials=trials(item["trials"]),
-        checkpoints={time: trials(held) for time, held in item["checkpoints"]}, **{name: item[name] for name in names},
+        checkpoints={time: trials(held) for time, held in item["checkpoints"]},
+        watches={name: snapshot.load(Watch, held) for name, held in item.get("watches", {}).items()},
+        **{name: item[name] for name in names},
     )  # fmt: skip

@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from analyzers import trial as trials
+from analyzers import watch as watching
 from analyzers.arm import EMPTY, ArmWindow, PairWindow
 from analyzers.judgement import Judgement, Situation, judge
 from analyzers.trial import Trial
+from analyzers.watch import PAIRS, Watch
 from schemas.control import WeightApplied, WeightIntent
 from schemas.spec import ExperimentSpec
+from schemas.verdict import Phase
 from streams.traffic import Traffic, share
 from streams.windows import Group, Label, Windows
 
@@ -32,6 +35,7 @@ class Judged:
     event_time: int
     step: int
     judgement: Judgement
+    phase: Phase = "rollout"
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class Experiment:
     """Why its counts cannot be trusted, until a person resumes it."""
     closed: bool = False
     """A person ended the experiment."""
+    watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
+    """Promoted candidates, for as long as a rollback is possible."""
     _digest: str = ""
 
     @property
@@ -84,6 +90,10 @@ class Experiment:
         for name in self.spec.candidates:
             if body.weights.get(name, 0.0) >= 1.0:
                 self.finished.setdefault(name, "PROMOTE")
+                first = windows.start(time_us) - PAIRS * windows.length_us
+                self.watches.setdefault(name, watching.start(self.spec, name, time_us, first))
+            else:
+                self.watches.pop(name, None)
 
     def command(self, command: str) -> None:
         """A person's command as far as judgement goes; the rollout carries it out."""
@@ -121,6 +131,37 @@ class Experiment:
             if (end - (self.first_window or 0)) // length % CHECKPOINT_WINDOWS == 0:
                 self.checkpoints[end] = dict(self.trials)
         return list(said.values())
+
+    def watch(self, windows: Windows, closed_us: int) -> list[Judged]:
+        """What is to be said of promoted candidates, up to the windows that end at `closed_us`. A window that changes after it
+        was closed is not looked at again."""
+        said: list[Judged] = []
+        length, last = windows.length_us, len(self.spec.steps) - 1
+        for name in list(self.watches):
+            held = self.watches[name]
+            while not held.done and held.next_us + length <= closed_us:
+                labels = windows.labels(self.group, held.next_us)
+                pair = self._watched_pair(held, self._arms(labels), windows)
+                held, judgement = watching.step(self.spec, held, ArmWindow.sum(labels.values()), pair)
+                if judgement is not None:
+                    said.append(Judged(name, held.next_us, last, judgement, "watch"))
+            self.watches[name] = held
+        return said
+
+    def _watched_pair(self, held: Watch, arms: dict[str, tuple[ArmWindow, int]], windows: Windows) -> PairWindow:
+        """The candidate now; as control who had the traffic in the window that it is paired with."""
+        start, end = held.next_us, held.next_us + windows.length_us
+        content, wrong = arms.get(held.candidate, (EMPTY, 0))
+        before, weight, then_us = EMPTY, 1.0, held.reference_us
+        steady = self.traffic.steady(start, end)
+        if then_us is not None:
+            alone = then_us >= held.since_us or self.spec.control not in self.spec.variants
+            name = held.candidate if alone else self.spec.control
+            before, _ = self._arms(windows.labels(self.group, then_us)).get(name, (EMPTY, 0))
+            shift = self.traffic.at(then_us)
+            weight = 1.0 if shift is None else shift.weights.get(name, 0.0)
+            steady = steady and self.traffic.steady(then_us, then_us + windows.length_us)
+        return PairWindow(start, end, before, content, 1 / (1 + weight), 0, steady, 0, wrong)
 
     def again(self, closed_us: int, hold_reason: str | None) -> list[Judged]:
         """Judge the last closed window once more: something beside the data changed."""

@@ -235,6 +235,10 @@ class Judge:
         hold, offsets = self._gap_reason(), self._offsets()
         for name, experiment in self.experiments.items() if closed else ():
             asked = name in touched
+            if moved and experiment.watches:
+                out.extend(
+                    self._verdict(experiment, judged, offsets) for judged in experiment.watch(self.windows, closed)
+                )
             if not (moved or gap_changed or asked) or not experiment.live:
                 continue
             fresh = asked and experiment.next_window is None
@@ -280,7 +284,7 @@ class Judge:
             issued_at=self.wall_us,
             event_time=judged.event_time,
             expires_at=self.wall_us + expires,
-            phase="rollout",
+            phase=judged.phase,
             action=judgement.action,
             conclusion=judgement.conclusion,
             step=judged.step,

@@ -6,6 +6,7 @@ from schemas.config import load_config
 from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import Cell, Cells, ControlCopy, Progress
 from schemas.verdict import Verdict
+from streams import checkpoint
 from streams.judge import Judge, JudgeSettings
 from tests.streams.cells import packed_cells
 
@@ -56,3 +57,40 @@ def test_rows_from_before_the_first_weight_are_judged_only_once_their_window_is_
     for verdict in said:
         windows_closed = (verdict.event_time - (BEGIN_US - WINDOW_US)) // WINDOW_US
         assert verdict.evidence[0].n_candidate == 3 * min(3, windows_closed), "what is not closed is not evidence"
+
+
+def served(window: int, rows: int, errors: int) -> Cell:
+    """A window of the canary alone."""
+    return Cell(
+        "e", "s", "p", "2", None, (), BEGIN_US + window * WINDOW_US, rows, rows, errors, 0, 0, 0, rows << 20, errors << 20,
+        1 << 20, 1 << 20, 0, b"", b"", b"", (),
+    )  # fmt: skip
+
+
+def test_a_promoted_release_is_watched_also_by_the_judge_that_takes_over() -> None:
+    settings = JudgeSettings.of(load_config(None), 0, 1, {"t": "davy.events"})
+    judge = Judge(settings)
+    promoted = {"control": 0.0, "canary": 1.0}
+    words = (SpecApplied(SPEC, "e.yaml", "x"), WeightIntent("i", 0, promoted), WeightApplied("i", 0, promoted))
+    for number, word in enumerate(words):
+        judge.step(ControlCopy(number, Control("e", BEGIN_US, "a", "b", word).encode(), number - 1))
+    said: list[Verdict] = []
+    upto = 0
+    for window in range(100):
+        errors = 30 if window >= 80 else 3 + window % 3
+        upto += 600
+        cells = Cells(settings.digest, "t", 0, 0, upto, (served(window, 600, errors),))
+        latest_us = BEGIN_US + (window + 1) * WINDOW_US
+        outputs = judge.step(packed_cells(cells))
+        outputs += judge.step(
+            Progress(settings.digest, "t", 0, 0, upto, upto, upto, 0, 0, 1, upto, latest_us, latest_us + WINDOW_US)
+        )
+        said += [output for output in outputs if isinstance(output, Verdict)]
+        if window == 82:
+            judge = checkpoint.load(checkpoint.dump(judge), settings, epoch=2)
+    assert {verdict.phase for verdict in said} == {"watch"}
+    assert [verdict.action for verdict in said] == ["CONTINUE", "ROLLBACK"]
+    last = said[-1]
+    assert last.reason.startswith("errors rose from 0.6")
+    assert last.expires_at - last.issued_at == 24 * 3_600_000_000, "as long as a rollback is possible"
+    assert (last.epoch, last.sequence) == (2, 2)

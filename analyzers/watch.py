@@ -1,0 +1,220 @@
+"""The watch: a release that has all traffic is judged on, though nothing is left to compare it with at the same time.
+
+1. A detector (`detectors.seasonal`) reads each enforced SLI, window by window, from before the promotion on. Where it tells a
+   change for the worse, a question is opened: has the release become worse than its tolerance allows?
+2. Only windows after that alarm answer it. Each is paired with one window from before the change (control's while it had
+   traffic, the release's own since then), no window twice, and the pairs go through the same tests as in the rollout.
+3. The k-th question may err with alpha / 2^k, so all of them together with alpha, however long the watch and whatever the
+   detector tells: its alarms are chosen by the past, the evidence is not.
+
+What this promises rests on windows before and after being alike where nothing changed: a change of everybody's traffic within
+minutes is the release's for it. A spike opens a question that later windows deny: it is said, and nothing acts. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analyzers import reasons
+from analyzers import trial as trials
+from analyzers.arm import ArmWindow, PairWindow
+from analyzers.detectors import seasonal
+from analyzers.judgement import Judgement, Situation, judge_watch
+from analyzers.slis import kinds
+from analyzers.trial import Trial, enforced, plan_of
+from schemas.spec import ExperimentSpec, SliSpec, Step
+
+PAIRS = 72
+"""Windows that may answer one question; as many from before the promotion warm the detectors up."""
+KEPT = 108
+"""Latest windows that the begin of a change is looked for in."""
+LIKELY = 1.92
+"""Half of the 95 % point of chi-square with one degree: begins whose log-likelihood is within are in the interval."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """One enforced SLI: `values` of the latest windows, NaN where it had none."""
+
+    sli: str
+    detector: seasonal.State
+    values: array[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """When an SLI changed (estimate, and where it may lie, microseconds), and its mean before and after."""
+
+    sli: str
+    begun_us: int
+    earliest_us: int
+    latest_us: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """`reference`: starts of the windows from before the change; the first `used` of them are spent."""
+
+    change: Change
+    trial: Trial
+    reference: tuple[int, ...]
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watch:
+    """One promoted candidate; `starts` of the windows whose values are kept, `next_us` that of the next one."""
+
+    candidate: str
+    since_us: int
+    next_us: int
+    starts: tuple[int, ...] = ()
+    series: tuple[Series, ...] = ()
+    question: Question | None = None
+    asked: int = 0
+    done: bool = False
+
+    @property
+    def reference_us(self) -> int | None:
+        """Start of the window from before the change that the next one is paired with."""
+        question = self.question
+        return None if question is None else question.reference[question.used]
+
+
+def start(spec: ExperimentSpec, candidate: str, since_us: int, first_us: int) -> Watch:
+    """Of a candidate that has all traffic since `since_us`; `first_us`: the first window to look at."""
+    series = [Series(sli.name, seasonal.DETECTOR.start(), array("d")) for sli in _enforced(spec)]
+    return Watch(candidate, since_us, first_us, series=tuple(series), done=not series)
+
+
+def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+    """After the next closed window, and what is to be said about it, None for nothing.
+
+    `whole`: what the service as a whole did in it. `pair`: the candidate, and as its control the content of the window at
+    `reference_us`, with the weights that each had. Raises ValueError for a window out of turn.
+    """
+    if pair.start_us != watch.next_us:
+        raise ValueError(f"window {pair.start_us} is out of turn: {watch.next_us} comes next")
+    over = pair.end_us - watch.since_us >= spec.rollback.window_us
+    watch, alarms = _look(spec, replace(watch, next_us=pair.end_us, done=over), whole, pair)
+    if watch.question is not None:
+        return _answer(spec, watch, watch.question, pair)
+    if pair.start_us < watch.since_us or not pair.steady:
+        return watch, None
+    for sli, place in alarms:
+        change = _located(sli, watch.starts, watch.series[place].values)
+        if change is not None and _worse(sli, change):
+            return _ask(spec, watch, change, pair)
+    return watch, None
+
+
+def _look(
+    spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow
+) -> tuple[Watch, list[tuple[SliSpec, int]]]:
+    """Every detector after one more window, and the SLIs of which one told a change."""
+    alarms: list[tuple[SliSpec, int]] = []
+    after: list[Series] = []
+    for place, (sli, held) in enumerate(zip(_enforced(spec), watch.series, strict=True)):
+        seen = value(spec, sli, whole, pair) if pair.steady else math.nan
+        state, found = seasonal.DETECTOR.step(held.detector, array("q", [pair.start_us]), array("d", [seen]))
+        if found.changes[0]:
+            alarms.append((sli, place))
+        after.append(Series(sli.name, state, array("d", [*held.values, seen][-KEPT:])))
+    return replace(watch, starts=(*watch.starts, pair.start_us)[-KEPT:], series=tuple(after)), alarms
+
+
+def value(spec: ExperimentSpec, sli: SliSpec, content: ArmWindow, pair: PairWindow) -> float:
+    """What an SLI reads in one window alone; NaN where nothing."""
+    kind = kinds()[sli.type]
+    alone = PairWindow(pair.start_us, pair.end_us, content, content, 0.5, 0, steady=True)
+    read = kind.read(kind.step(kind.start(sli, plan_of(spec)), alone)).candidate
+    return math.nan if read is None else read
+
+
+def _ask(spec: ExperimentSpec, watch: Watch, change: Change, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+    reference = tuple(start for start in watch.starts if start < change.earliest_us)[-PAIRS:]
+    if not reference:
+        return watch, None
+    asked = watch.asked + 1
+    trial = trials.start(question_spec(spec, asked), watch.candidate)
+    return _said(spec, replace(watch, question=Question(change, trial, reference), asked=asked), pair)
+
+
+def _answer(spec: ExperimentSpec, watch: Watch, question: Question, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+    question = replace(question, trial=trials.step(question.trial, pair), used=question.used + 1)
+    after, said = _said(spec, replace(watch, question=question), pair)
+    lasts = pair.end_us - question.change.begun_us >= spec.policy.sustained_us
+    if said is not None and said.action == "ROLLBACK" and lasts:
+        return replace(after, question=None, done=True), said
+    if question.used < len(question.reference) and not watch.done:
+        return after, None
+    # what was found is the new level: later changes are looked for since then only
+    at = sum(start < question.change.begun_us for start in after.starts)
+    rest = [replace(held, values=held.values[at:]) for held in after.series]
+    after = replace(after, question=None, starts=after.starts[at:], series=tuple(rest))
+    denied = "it did not last, or stays within what is allowed"
+    return after, None if said is None else replace(said, reason=f"{said.reason}; {denied}")
+
+
+def _said(spec: ExperimentSpec, watch: Watch, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+    """What the open question's evidence says now."""
+    question = watch.question
+    if question is None:
+        return watch, None
+    situation = Situation(pair.end_us, 0, 1, True, watch.since_us, watch.since_us)
+    asked = question_spec(spec, watch.asked)
+    return watch, judge_watch(asked, question.trial, situation, _sentence(spec, watch, question.change))
+
+
+def question_spec(spec: ExperimentSpec, number: int) -> ExperimentSpec:
+    """What the answer to the question of that number (from 1) is held against: all traffic, alpha / 2^number."""
+    policy = spec.policy.model_copy(update={"alpha": spec.policy.alpha / 2.0**number})
+    alone = Step.model_construct(weight=1.0, duration_us=spec.steps[-1].duration_us)
+    return spec.model_copy(update={"policy": policy, "steps": (alone,)})
+
+
+def _located(sli: SliSpec, starts: tuple[int, ...], values: array[float]) -> Change | None:
+    """Where two levels explain the latest values best, by least squares; None where there are too few."""
+    seen = [(start, value) for start, value in zip(starts, values, strict=True) if math.isfinite(value)]
+    if len(seen) < 3:
+        return None
+    level = np.array([value for _, value in seen])
+    n, sums, squares = len(level), np.cumsum(level), np.cumsum(level**2)
+    left = np.arange(1, n)
+    apart = squares[-1] - sums[:-1] ** 2 / left - (sums[-1] - sums[:-1]) ** 2 / (n - left)
+    apart = np.maximum(apart, 1e-12 * max(float(squares[-1]), 1e-300))
+    best = int(np.argmin(apart))
+    likely = np.flatnonzero(n / 2 * np.log(apart / apart[best]) <= LIKELY) + 1
+    before, after = float(level[: best + 1].mean()), float(level[best + 1 :].mean())
+    return Change(sli.name, seen[best + 1][0], seen[int(likely[0])][0], seen[int(likely[-1])][0], before, after)
+
+
+def _worse(sli: SliSpec, change: Change) -> bool:
+    return change.after > change.before if sli.limit == "max_increase" else change.after < change.before
+
+
+def _sentence(spec: ExperimentSpec, watch: Watch, change: Change) -> str:
+    """What changed: ``errors rose from 0.5 % to 2.1 % at 12:00:05 UTC (12:00:00 to 12:00:10), 4m after the promotion``."""
+    sli = next(sli for sli in spec.slis if sli.name == change.sli)
+    show = kinds()[sli.type].show
+    verb = "rose" if change.after > change.before else "fell"
+    since = reasons.time(max(change.begun_us - watch.since_us, 0))
+    return (
+        f"{sli.name} {verb} from {show(sli, change.before)} to {show(sli, change.after)} at {_clock(change.begun_us)} UTC "
+        f"({_clock(change.earliest_us)} to {_clock(change.latest_us)}), {since} after the promotion"
+    )
+
+
+def _clock(time_us: int) -> str:
+    seconds = time_us // 1_000_000 % 86_400
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _enforced(spec: ExperimentSpec) -> list[SliSpec]:
+    return [sli for sli in spec.slis if enforced(spec, sli)]

@@ -1,0 +1,126 @@
+"""The watch after a promotion: regressions are found and rolled back, spikes and harmless releases are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from analyzers import snapshot, watch
+from analyzers.arm import ArmWindow
+from analyzers.judgement import Judgement
+from analyzers.watch import Watch
+from tests.analyzers.builders import ERRORS, TRAFFIC, WINDOW_US, arm, pair, spec
+
+SPEC = spec(ERRORS, TRAFFIC, policy="{sustained: 15s, alpha: 0.01}")
+PROMOTED = watch.PAIRS
+"""The window in which the release got all traffic."""
+Windows = dict[int, ArmWindow]
+
+
+def traffic(seed: int, count: int, errors: dict[int, float], rows: int = 1000, lost: int | None = None) -> Windows:
+    """Windows of a service with 0.5 % errors; `errors`: another share in some; from `lost` on half the requests are gone."""
+    rng = np.random.default_rng(seed)
+    held: Windows = {}
+    for index in range(count):
+        n = int(rng.poisson(rows * (0.5 if lost is not None and index >= lost else 1.0)))
+        held[index] = arm(n, int(rng.binomial(n, errors.get(index, 0.005))))
+    return held
+
+
+def watched(windows: Windows, *, cut: bool = False) -> Iterator[tuple[int, Watch, Judgement | None]]:
+    """Each window's number, the watch after it, what it says; `cut`: kept as JSON and taken back each time."""
+    held = watch.start(SPEC, "canary", PROMOTED * WINDOW_US, 0)
+    for index, content in windows.items():
+        if held.done:
+            return
+        then = held.reference_us
+        control = arm(0) if then is None else windows[then // WINDOW_US]
+        held, said = watch.step(SPEC, held, content, pair(index, content, control))
+        if cut:
+            held = snapshot.load(Watch, json.loads(json.dumps(snapshot.dump(held))))
+        yield index, held, said
+
+
+def words(windows: Windows) -> list[tuple[int, Judgement]]:
+    return [(index, said) for index, _, said in watched(windows) if said is not None]
+
+
+def test_a_regression_after_the_promotion_is_rolled_back_with_when_it_began() -> None:
+    begun = PROMOTED + 60
+    windows = traffic(1, begun + 100, dict.fromkeys(range(begun, begun + 100), 0.03))
+    (opened, first), (told, last) = words(windows)
+    assert (first.action, first.conclusion, first.weight) == ("CONTINUE", "INCONCLUSIVE", 1.0)
+    assert first.reason.startswith("errors rose from 0.469 % to 3.01 %")
+    assert "at 00:11:00 UTC (" in first.reason
+    assert "5 min after the promotion: whether it is more than is allowed is asked of what follows" in first.reason
+    assert (last.action, last.conclusion, last.weight) == ("ROLLBACK", "HARM", 0.0)
+    assert "evidence" in last.reason
+    assert "that alpha 0.005 asks for" in last.reason, "the first question may spend half of alpha"
+    assert begun <= opened <= begun + 4
+    assert opened < told <= opened + 12
+    errors = last.evidence[0]
+    assert errors.status == "HARM"
+    assert errors.n_candidate < 13_000, "the windows that raised the alarm are no evidence"
+
+
+def test_traffic_that_vanishes_is_rolled_back() -> None:
+    (_, said) = words(traffic(2, PROMOTED + 200, {}, lost=PROMOTED + 50))[-1]
+    assert said.action == "ROLLBACK"
+    assert said.reason.startswith("traffic fell from ")
+
+
+def test_a_spike_is_said_and_does_not_act() -> None:
+    spike = {PROMOTED + 60: 0.2, PROMOTED + 61: 0.2}
+    said = words(traffic(3, PROMOTED + 200, spike))
+    assert [judgement.action for _, judgement in said] == ["CONTINUE"] * len(said)
+    assert said
+    assert said[-1][1].reason.endswith("it did not last, or stays within what is allowed")
+
+
+def test_harm_has_to_last() -> None:
+    begun = PROMOTED + 60
+    windows = traffic(4, begun + 100, dict.fromkeys(range(begun, begun + 100), 0.9))
+    (told, last) = words(windows)[-1]
+    assert last.action == "ROLLBACK"
+    assert (told + 1 - begun) * WINDOW_US >= SPEC.policy.sustained_us
+
+
+def test_an_improvement_asks_nothing() -> None:
+    better = dict.fromkeys(range(PROMOTED + 60, PROMOTED + 200), 0.0)
+    assert words(traffic(5, PROMOTED + 200, better)) == []
+
+
+def test_it_ends_with_the_rollback_window() -> None:
+    windows = {0: arm(1000, 5)}
+    held = watch.start(SPEC, "canary", 0, 0)
+    short = SPEC.model_copy(update={"rollback": SPEC.rollback.model_copy(update={"window_us": WINDOW_US})})
+    held, said = watch.step(short, held, windows[0], pair(0, windows[0], arm(0)))
+    assert said is None
+    assert held.done
+    with pytest.raises(ValueError, match="out of turn"):
+        watch.step(SPEC, held, windows[0], pair(5, windows[0], arm(0)))
+
+
+def test_restored_it_goes_on_as_it_would_have() -> None:
+    begun = PROMOTED + 40
+    windows = traffic(6, begun + 60, dict.fromkeys(range(begun, begun + 60), 0.02))
+    whole = [(index, said) for index, _, said in watched(windows)]
+    assert [(index, said) for index, _, said in watched(windows, cut=True)] == whole
+    assert any(said is not None and said.action == "ROLLBACK" for _, said in whole)
+
+
+def rolled_back(seed: int, count: int) -> bool:
+    return any(said.action == "ROLLBACK" for _, said in words(traffic(100 + seed, count, {})))
+
+
+def test_harmless_releases_stay() -> None:
+    assert not any(rolled_back(seed, 300) for seed in range(3)), "alpha 0.01 allows one in a hundred"
+
+
+@pytest.mark.full
+def test_harmless_releases_are_rolled_back_no_more_often_than_alpha() -> None:
+    acted = sum(rolled_back(seed, 1000) for seed in range(200))
+    assert acted <= 6, "more has a chance below 1 in 200 where alpha 0.01 holds"
