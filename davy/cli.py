@@ -332,6 +332,31 @@ def explain(
     raise typer.Exit(command(subject, load(config, data_dir), config))
 
 
+@app.command(epilog=_example("davy report checkout-2.4.0 --out report.html", "davy report --search cache"))
+def report(
+    experiment: Annotated[str | None, typer.Argument(help="Without one: the list.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An .md or .html file (default: Markdown here).")
+    ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="WORDS", help="Of the list, those with all the words in spec or ledger.")
+    ] = "",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """What was learned from an experiment: hypothesis, design, what was seen, decision, cost.
+
+    Exit code: 0, 3 unknown.
+    """
+    from davy.commands.report import find
+    from davy.commands.report import report as command
+    from davy.commands.run import load
+
+    settings = load(config, data_dir)
+    raise typer.Exit(find(search, settings, as_json) if experiment is None else command(experiment, settings, out))
+
+
 @app.command(epilog=_example("davy query 'select variant, sum(errors), sum(rows) from windows group by variant'"))
 def query(
     sql: Annotated[str, typer.Argument()],
