@@ -17,7 +17,6 @@ DEBUG = "--debug"
 app = typer.Typer(
     name="davy",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Judge canary releases from live request events.",
@@ -369,6 +368,31 @@ def query(
     from davy.commands.run import load
 
     raise typer.Exit(command(sql, load(config, data_dir), as_json))
+
+
+@app.command(epilog=_example("davy init --service checkout --control 2.3.1 --canary 2.4.0"))
+def init(
+    service: Annotated[str | None, typer.Option(help="As its events name it (asked for, where it is missing).")] = None,
+    control: Annotated[str | None, typer.Option(metavar="VERSION", help="What runs now (asked for).")] = None,
+    canary: Annotated[str | None, typer.Option(metavar="VERSION", help="What is to be released (asked for).")] = None,
+    environment: Annotated[str, typer.Option(help="As its events name it.")] = "production",
+    experiment_id: Annotated[str | None, typer.Option("--id", help="Default: SERVICE-VERSION.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
+    unit: Annotated[str, typer.Option(help="request, user, session or shard.")] = "request",
+    max_errors: Annotated[str, typer.Option(metavar="CHANGE", help="Allowed: 0.5pp or 10%.")] = "0.5pp",
+    max_latency: Annotated[str, typer.Option(metavar="CHANGE", help="Allowed at p99: 10% or 20ms.")] = "10%",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: ID.yaml.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a first experiment spec, with a comment on every choice."""
+    from davy.commands.init import Answers
+    from davy.commands.init import init as command
+
+    answers = Answers(service, control, canary, environment, experiment_id, owner, unit, max_errors, max_latency)
+    path, name = command(answers, out, force)
+    print(f"{path} written; next: davy lint {path}, davy apply {path}, davy status {name} --watch")
 
 
 @app.command(epilog=_example("davy doctor", "davy doctor --config davy.yaml --json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,11 @@ def test_schemas_are_bare_documents() -> None:
 
 def test_the_version() -> None:
     assert davy("--version").stdout.startswith("davy ")
+
+
+def test_shells_complete_commands() -> None:
+    words = {"_DAVY_COMPLETE": "complete_bash", "COMP_WORDS": "davy ex", "COMP_CWORD": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "davy"], env=os.environ | words, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.split() == ["explain"]
