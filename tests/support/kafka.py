@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,10 +52,11 @@ class KafkaBroker:
     """`bootstrap` is its address; data stay in `folder` over `kill` and `start`.
 
     With a `proxy_port` it has a second listener, `behind`, that names this port to its clients: a proxy there sees all
-    that they do.
+    that they do. With `users` it has a listener `secured` for these (SASL PLAIN, the password is the name), who may do
+    only what access control lists allow; at `bootstrap` everything stays allowed.
     """
 
-    def __init__(self, folder: Path, proxy_port: int | None = None) -> None:
+    def __init__(self, folder: Path, proxy_port: int | None = None, users: Sequence[str] = ()) -> None:
         self.folder = folder
         self.port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
@@ -64,6 +65,17 @@ class KafkaBroker:
         if proxy_port is not None:
             listeners += f",PROXIED://{self.behind}"
             advertised += f",PROXIED://127.0.0.1:{proxy_port}"
+        self.secured, more = f"127.0.0.1:{free_port()}", ""
+        if users:
+            listeners += f",SECURED://{self.secured}"
+            advertised += f",SECURED://{self.secured}"
+            known = " ".join(f'user_{name}="{name}"' for name in users)
+            more = (
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+                "super.users=User:ANONYMOUS\nsasl.enabled.mechanisms=PLAIN\n"
+                "listener.name.secured.plain.sasl.jaas.config="
+                f"org.apache.kafka.common.security.plain.PlainLoginModule required {known};\n"
+            )
         self.log = folder / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._java = program("java", "openjdk-17-jre-headless")
@@ -73,11 +85,12 @@ class KafkaBroker:
             f"controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n"
             f"listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n"
             f"advertised.listeners={advertised}\ncontroller.listener.names=CONTROLLER\n"
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n"
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,"
+            "SECURED:SASL_PLAINTEXT\n"
             f"log.dirs={folder / 'data'}\nnum.partitions=1\nauto.create.topics.enable=false\n"
             "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n"
             "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
-            "group.initial.rebalance.delay.ms=0\nlog.cleaner.enable=true\n"
+            f"group.initial.rebalance.delay.ms=0\nlog.cleaner.enable=true\n{more}"
         )
         self._run("kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(self._properties))
 
