@@ -395,6 +395,38 @@ def init(
     print(f"{path} written; next: davy lint {path}, davy apply {path}, davy status {name} --watch")
 
 
+@app.command(epilog=_example("davy history checkout"))
+def history(
+    service: Annotated[str, typer.Argument()],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """What became of a service's releases, from the analysts' store.
+
+    Exit code: 0, 3 unknown.
+    """
+    from davy.commands.history import history as command
+    from davy.commands.run import load
+
+    raise typer.Exit(command(service, load(config, data_dir), as_json))
+
+
+@app.command(epilog=_example("davy export windows verdicts --out history"))
+def export(
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="None: all.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go, one per table.")] = Path("."),
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write tables of the analysts' store as Parquet files."""
+    from davy.commands.export import export as command
+    from davy.commands.run import load
+
+    for table, rows in command(tables or [], out, load(config, data_dir)).items():
+        print(f"{out / table}.parquet: {rows:,} rows")
+
+
 @app.command(epilog=_example("davy doctor", "davy doctor --config davy.yaml --json"))
 def doctor(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Check broker, topics, schemas, ClickHouse, clocks and lag, and say what to do about each finding.

@@ -1,8 +1,9 @@
 """The sink role: windows, verdicts, decisions, probes and control records into the analysts' store.
 
 Rows are absolute and keyed (`streams.sinks.tables`), so at-least-once is enough: offsets are committed after the rows are in
-the store. The embedded broker forgets everything, so there partitions are assigned from their beginning, and what is committed
-only says how far the sink is. A store that goes away meanwhile is asked again until it is back; nothing is read until then.
+the store or in the spool. The embedded broker forgets everything, so there partitions are assigned from their beginning, and
+what is committed only says how far the sink is. While the store is away, rows go to files on the disk (`davy.spool`) and from
+there to the store, oldest first, once it is back. When the spool is full nothing is read any more: the rest waits in Kafka.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import structlog
@@ -17,11 +19,12 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge
 
 from davy.sink_queries import QueryServer
+from davy.spool import Spool
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import INTEGER_MEASURES, Config
 from schemas.errors import InfrastructureError
 from streams import kafka
-from streams.membership import member
+from streams.membership import member, number
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
 from streams.sinks.embedded import EmbeddedStore, Locked
@@ -40,36 +43,51 @@ RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
 OPEN_TIMEOUT_S = 20.0
 """How long a `davy query` may have the folder before we give up."""
+ROLL_UP_S = 30.0
+"""How old roll-ups may be."""
 
 log = structlog.get_logger("sink")
 ROWS = Counter("davy_sink_rows_total", "Rows written to the analysts' store.", ["table"])
 UNREADABLE = Counter("davy_sink_unreadable_total", "Records that could not be read.", ["topic"])
 FAILURES = Counter("davy_sink_failures_total", "Times the store refused.")
 EVENT_TIME = Gauge("davy_sink_event_time_seconds", "End of the newest window in the store.")
+SPOOL_BYTES = Gauge("davy_sink_spool_bytes", "Rows on the disk that wait for the store.")
+SPOOL_AGE = Gauge("davy_sink_spool_age_seconds", "How long the oldest of them have waited.")
+SPOOL_MAX = Gauge("davy_sink_spool_limit_bytes", "What the spool may take.")
 
 
 class SinkLoop:
-    """Reads the topics, holds rows for a moment, writes them, then commits."""
+    """Reads the topics, holds rows for a moment, writes them to the store or the spool, then commits."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self.config = config
         self.store = store
+        self.spool = Spool(config.data_dir / "spool" / str(number(config, "sink")), config.limits.spool_bytes)
         self._readers = {config.topic(name): reader for name, reader in READERS.items()}
         self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **member(config, "sink"))
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._next: dict[tuple[str, int], int] = {}
         self._held = self._newest_us = 0
         self._flushed_at = time.monotonic()
+        self._prepared = False
+        self._retry_at = self._roll_up_at = 0.0
+        self._pause_s = RETRY_FIRST_S
         self._paused: list[TopicPartition] = []
-        self._pause_s, self._retry_at = RETRY_FIRST_S, 0.0
+        self._changed: tuple[int, int] | None = None
+        """Starts of windows, [first, last], that the roll-ups do not know yet."""
+        SPOOL_MAX.set(config.limits.spool_bytes)
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; what was read is written before it returns, if the store is there."""
+        """Work until `stop` is set; what was read is in the store or in the spool before it returns."""
         self.begin()
         try:
             while not stop.is_set():
                 self.once()
-            self._flush_last()
+            if not self.flush():
+                log.warning("stopped with rows unwritten; they are read again")
+            self._roll_up_at = 0.0
+            if not len(self.spool):
+                self._serve_store()
         finally:
             self._consumer.close()
 
@@ -83,27 +101,23 @@ class SinkLoop:
             self._consumer.subscribe(topics)
 
     def once(self) -> None:
-        """Read, and write what is due. While the store refuses, nothing is read, but the group still hears of us."""
-        now_s = time.monotonic()
-        HERE.beat(now_s)
-        refused = now_s < self._retry_at
-        if self._paused and not refused:
-            self._consumer.resume(self._paused)
-            self._paused = []
+        """Read, and write what is due. While neither store nor spool takes it, we stay in the group without reading."""
+        HERE.beat(time.monotonic())
         for message in self._consumer.consume(BATCH_MAX, POLL_S):
             self.take(message)
-        if refused or not self._due():
-            return
-        try:
-            self.flush()
-            self._pause_s = RETRY_FIRST_S
-        except StoreUnavailable as error:
-            FAILURES.inc()
-            log.warning("the store refuses rows; trying again", error=str(error), pause_s=self._pause_s)
+        self._serve_store()
+        if self._due():
+            self._read_on(self.flush())
+
+    def _read_on(self, taken: bool) -> None:
+        """Go on with the log if rows were taken; else stay in the group without reading."""
+        if taken and self._paused:
+            self._consumer.resume(self._paused)
+            self._paused = []
+        elif not taken and not self._paused:
+            log.warning("the spool is full: nothing is read until the store is back", bytes=self.spool.bytes)
             self._paused = self._consumer.assignment()
             self._consumer.pause(self._paused)
-            self._retry_at = time.monotonic() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, RETRY_MAX_S)
 
     def take(self, message: Message) -> None:
         """Hold one record's rows; one that cannot be read is counted and passed over."""
@@ -131,16 +145,87 @@ class SinkLoop:
         old = time.monotonic() - self._flushed_at >= FLUSH_S
         return bool(self._next) and (old or self._held >= FLUSH_RECORDS)
 
-    def flush(self) -> None:
-        """Write what is held, then commit. Raises `StoreUnavailable`, and holds on to what is not written."""
-        for table in list(self._rows):
-            rows = self._rows[table]
-            self.store.insert(table, rows)
-            ROWS.labels(table).inc(len(rows))
-            if table == "windows" and rows:
-                self._newest_us = max(self._newest_us, *(row["end"] for row in rows))
-                EVENT_TIME.set(self._newest_us / 1e6)
-            del self._rows[table]
+    # -- store and spool -----------------------------------------------------------------------------------------
+
+    def flush(self) -> bool:
+        """Write what is held to the store, or to the spool while that is away or has older rows; then commit. False where
+        neither takes it: it is held on to."""
+        if not len(self.spool) and self._reachable():
+            for table in list(self._rows):
+                if not self._insert(table, self._rows[table]):
+                    break
+                del self._rows[table]
+        if self._rows and not self.spool.put(self._rows):
+            return False
+        self._rows.clear()
+        self._measure()
+        self._commit()
+        self._held = 0
+        self._flushed_at = time.monotonic()
+        return True
+
+    def _serve_store(self) -> None:
+        """One file of the spool, and roll-ups where they are due."""
+        if not self._reachable():
+            return
+        found = self.spool.oldest()
+        if found is not None:
+            path, rows = found
+            if all(self._insert(table, some) for table, some in rows.items()):
+                self.spool.done(path)
+                self._measure()
+                if not len(self.spool):
+                    log.info("the spool is empty again")
+        elif self._changed is not None and time.monotonic() >= self._roll_up_at:
+            first, last = self._changed
+            if self._asked(lambda: self.store.roll_up(first, last + 1)):
+                self._changed = None
+            self._roll_up_at = time.monotonic() + ROLL_UP_S
+
+    def _reachable(self) -> bool:
+        """Whether the store is there, as far as we know; it gets its tables when it first is."""
+        if time.monotonic() < self._retry_at:
+            return False
+        return self._prepared or self._asked(self.prepare)
+
+    def prepare(self) -> None:
+        """Give the store its tables. Raises `StoreUnavailable`."""
+        keep_us = {str(table): us for table, us in self.config.retention.items()}
+        self.store.migrate([*INTEGER_MEASURES, *self.config.measures], keep_us)
+        first = self.store.not_rolled_up_us()  # what a former process stored after its last roll-up
+        self._changed = (first, max(first, time.time_ns() // 1000))
+        self._prepared = True
+
+    def _insert(self, table: str, rows: Sequence[Row]) -> bool:
+        if not self._asked(lambda: self.store.insert(table, rows)):
+            return False
+        ROWS.labels(table).inc(len(rows))
+        if table == "windows":
+            starts = [int(row["start"]) for row in rows]
+            first, last = self._changed or (starts[0], starts[0])
+            self._changed = (min(first, *starts), max(last, *starts))
+            self._newest_us = max(self._newest_us, *(int(row["end"]) for row in rows))
+            EVENT_TIME.set(self._newest_us / 1e6)
+        return True
+
+    def _asked(self, what: Callable[[], None]) -> bool:
+        """Whether the store did it; if not, it is left alone for a while."""
+        try:
+            what()
+        except StoreUnavailable as error:
+            FAILURES.inc()
+            log.warning("the store does not answer; rows are kept", error=str(error), pause_s=self._pause_s)
+            self._retry_at = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, RETRY_MAX_S)
+            return False
+        self._pause_s = RETRY_FIRST_S
+        return True
+
+    def _measure(self) -> None:
+        SPOOL_BYTES.set(self.spool.bytes)
+        SPOOL_AGE.set(self.spool.age_s())
+
+    def _commit(self) -> None:
         if self._next:
             places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
             try:
@@ -149,30 +234,23 @@ class SinkLoop:
                 log.warning("offsets not committed", error=str(error))
                 ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
                 self._next = {place: offset for place, offset in self._next.items() if place in ours}
-            else:
-                self._next.clear()
-        self._held = 0
-        self._flushed_at = time.monotonic()
-
-    def _flush_last(self) -> None:
-        try:
-            self.flush()
-        except StoreUnavailable as error:  # not committed: the next start reads the records again
-            log.warning("stopped with rows unwritten", error=str(error))
+                return
+        self._next.clear()
 
 
 def run(config: Config, stop: threading.Event) -> None:
-    """The sink role: blocks until stopped. Raises `InfrastructureError` where broker or store are not
-    there."""
+    """The sink role: blocks until stopped. Raises `InfrastructureError` where the broker is not there; a store that is not is
+    waited for."""
     kafka.require_broker(config)
     ensure_topics(config)
     with ExitStack() as stack:
         store = stack.enter_context(_opened(config, stop))
-        store.migrate([*INTEGER_MEASURES, *config.measures])
+        loop = SinkLoop(config, store)
         if isinstance(store, EmbeddedStore):
+            loop.prepare()  # before anybody asks
             stack.enter_context(QueryServer(store, config.data_dir))
         log.info("ready", store="embedded" if config.clickhouse is None else "server")
-        SinkLoop(config, store).run(stop)
+        loop.run(stop)
 
 
 def _opened(config: Config, stop: threading.Event) -> Store:

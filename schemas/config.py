@@ -31,7 +31,7 @@ from schemas.errors import UserError
 from schemas.event import COLUMNS
 from schemas.limits import Limits
 from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
-from schemas.model import Finite, Identifier, Model, Text, suggestion, text, validated
+from schemas.model import Finite, Identifier, Model, PositiveUs, Text, suggestion, text, validated
 from schemas.probes import Probes
 from schemas.signature import Signing
 
@@ -78,6 +78,13 @@ Column = Annotated[str, AfterValidator(_column)]
 Folder = Annotated[Path, BeforeValidator(text)]
 
 
+Stored = Literal[
+    "windows", "windows_10s", "windows_1m", "windows_1h", "windows_1d", "verdicts", "evidence", "decisions", "probes",
+    "changes", "experiments",
+]  # fmt: skip
+"""Tables of the analysts' store."""
+
+
 class Http(Model):
     """Where the web role listens; commands need `token` where there is one."""
 
@@ -97,6 +104,8 @@ class Clickhouse(Model):
     """The analysts' server, ``clickhouse://user:password@host:9000/database``; without it embedded."""
 
     url: SecretStr = Field(min_length=1, examples=["clickhouse://localhost:9000/davy"])
+    migrate: bool = True
+    """Whether the sink makes and changes its tables; else somebody runs ``deploy/ops/clickhouse/schema.sql``."""
 
 
 class Registry(Model):
@@ -146,6 +155,8 @@ class Config(Model):
     prefix: Annotated[str, AfterValidator(_prefix)] = "davy."
     data_dir: Folder = Path(".davy")
     clickhouse: Clickhouse | None = Field(default=None, examples=["{url: clickhouse://localhost:9000}"])
+    retention: dict[Stored, PositiveUs] = Field(default={}, examples=["{windows: 30d, windows_10s: 90d}"])
+    """How long the store keeps rows, by table; those of tables that are not named: for ever."""
     schema_registry: Registry | None = Field(default=None, examples=["{url: http://localhost:8081}"])
     inputs: dict[Text, Input] = Field(default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"])
     dimensions: tuple[Literal["segment", "endpoint", "instance"], ...] = Field(

@@ -50,3 +50,5 @@ class Limits(Model):
     """How long the delta topic keeps records where it is created: at least the longest experiment."""
     replication: int = Field(default=1, ge=1, le=9)
     """Replicas of every topic where it is created."""
+    spool_bytes: int = Field(default=2**30, ge=2**20, le=2**44)
+    """Rows that the sink keeps on disk while the store is away; once it is full the rest waits in Kafka."""

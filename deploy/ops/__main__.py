@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.ops import grafana_dashboards, kubernetes
+from deploy.ops import clickhouse_sql, grafana_dashboards, kubernetes
 
 HOME = Path(__file__).parent
 
 
 def files() -> dict[str, str]:
     """Every generated file's content, by its path in this folder."""
-    return {**grafana_dashboards.files(), **kubernetes.files()}
+    return {**clickhouse_sql.files(), **grafana_dashboards.files(), **kubernetes.files()}
 
 
 if __name__ == "__main__":

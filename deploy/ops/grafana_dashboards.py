@@ -104,6 +104,7 @@ SERVICE = [
     [
         series("Memory", "bytes", ("{{role}}", 'process_resident_memory_bytes{job="davy"}')),
         series("Processor", "percentunit", ("{{role}}", 'rate(process_cpu_seconds_total{job="davy"}[$__rate_interval])')),
+        series("Rows that wait for ClickHouse", "bytes", ("on disk", "davy_sink_spool_bytes")),
         series("Open files", "short", ("{{role}}", 'process_open_fds{job="davy"}')),
     ],
 ]  # fmt: skip

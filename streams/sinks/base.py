@@ -48,6 +48,8 @@ class Result:
 
     columns: tuple[str, ...]
     rows: list[list[Any]]
+    types: tuple[str, ...] = ()
+    """ClickHouse's, by column."""
 
     def dicts(self) -> list[dict[str, Any]]:
         """One mapping per row."""
@@ -57,12 +59,21 @@ class Result:
 class Store(Protocol):
     """An open store. All methods may be called from several threads."""
 
-    def migrate(self, measures: Sequence[str]) -> None:
-        """Create what is missing; each measure becomes a column of `windows`. Raises `StoreUnavailable`."""
+    def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] = ...) -> None:
+        """Create what is missing; each measure becomes a column of `windows`; rows of the tables in `keep_us` are kept that
+        long, others for ever. Raises `StoreUnavailable`."""
         ...
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Add rows to a table; the same rows again change nothing that is seen. Raises `StoreUnavailable`."""
+        ...
+
+    def roll_up(self, begin_us: int, end_us: int) -> None:
+        """Bring roll-ups up to date after windows with starts in [`begin_us`, `end_us`) came. Raises `StoreUnavailable`."""
+        ...
+
+    def not_rolled_up_us(self) -> int:
+        """From when on roll-ups may lack windows that a former process stored. Raises `StoreUnavailable`."""
         ...
 
     def query(self, sql: str) -> Result:

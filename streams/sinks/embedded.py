@@ -10,13 +10,16 @@ import fcntl
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Self
 
 import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # has no types
 
 from schemas.config import Config
+from streams.sinks import rollups
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
-from streams.sinks.tables import MODERN, TABLES, Kind, Row, ddl
+from streams.sinks.ddl import ENGINES, STORED, ddl, retention
+from streams.sinks.tables import MODERN, Kind, Row
 
 pa: Any = pyarrow
 FOLDER = "clickhouse"
@@ -41,6 +44,7 @@ class EmbeddedStore:
     def __init__(self, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(folder.with_suffix(".lock"))
+        self._keep_us: Mapping[str, int] = {}
         from chdb.session import Session  # pyright: ignore[reportMissingTypeStubs]  # loads the engine: a second
 
         self._open_session: Any = lambda: Session(str(folder))
@@ -52,14 +56,27 @@ class EmbeddedStore:
             self._lock.close()
             raise StoreUnavailable(f"the embedded store in {folder} cannot be opened: {said(error)}") from error
 
-    def migrate(self, measures: Sequence[str]) -> None:
+    def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] = MappingProxyType({})) -> None:
         """See `Store`."""
         for statement in ddl(MODERN, measures):
             self._run(statement)
+        engines = dict(self._ask(ENGINES))
+        for statement in retention(MODERN, keep_us, engines):
+            self._run(statement)
+        self._keep_us = keep_us
+
+    def roll_up(self, begin_us: int, end_us: int) -> None:
+        """See `Store`."""
+        for statement in rollups.statements(MODERN, begin_us, end_us, rollups.gone_us(self._keep_us)):
+            self._run(statement)
+
+    def not_rolled_up_us(self) -> int:
+        """See `Store`."""
+        return rollups.not_rolled_up_us(self._ask(rollups.NEWEST)[0][0])
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """See `Store`."""
-        definition = TABLES[table]
+        definition = STORED[table]
         schema = pa.schema([(name, _ARROW[kind]) for name, kind in definition.columns.items()])
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_stream(buffer, schema) as stream:
@@ -102,6 +119,13 @@ class EmbeddedStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _ask(self, sql: str) -> list[Any]:
+        """Rows of a statement of ours."""
+        try:
+            return self.query(sql).rows
+        except QueryError as error:
+            raise StoreUnavailable(f"the embedded store refuses a statement: {error}") from error
+
     def _run(self, statement: str) -> None:
         try:
             self._session.query(statement)
@@ -119,7 +143,9 @@ def parse(answer: bytes) -> Result:
     lines = answer.split(b"\n")
     if not lines[0]:
         return Result((), [])
-    return Result(tuple(json.loads(lines[0])), [json.loads(line) for line in lines[2:] if line])
+    return Result(
+        tuple(json.loads(lines[0])), [json.loads(line) for line in lines[2:] if line], tuple(json.loads(lines[1]))
+    )
 
 
 def _locked(path: Path) -> IO[bytes]:

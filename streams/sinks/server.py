@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Self, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -17,8 +18,10 @@ from clickhouse_driver.errors import Error, ServerException  # pyright: ignore[r
 from schemas.codec import iso, micros
 from schemas.config import Config
 from schemas.errors import UserError
+from streams.sinks import rollups
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
-from streams.sinks.tables import TABLES, Dialect, Row, ddl, dialect_of
+from streams.sinks.ddl import ENGINES, STORED, ddl, retention
+from streams.sinks.tables import MODERN, Dialect, Row, dialect_of
 
 _TIMEOUTS = {"connect_timeout": "5", "send_receive_timeout": "60"}
 """Seconds; the address may carry others, ``?connect_timeout=1``."""
@@ -27,9 +30,10 @@ logging.getLogger("clickhouse_driver").addHandler(logging.NullHandler())  # for 
 
 
 class ServerStore:
-    """A connection to a server; `url` is ``clickhouse://user:password@host:9000/database``."""
+    """A connection to a server; `url` is ``clickhouse://user:password@host:9000/database``. Without `may_migrate` its
+    tables are somebody else's to make."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, may_migrate: bool = True) -> None:
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES or not parts.hostname:
             raise UserError("clickhouse: url: write clickhouse://user:password@host:9000/database")
@@ -39,20 +43,38 @@ class ServerStore:
         self._lock = threading.Lock()
         self._client = self._connection(self._database)
         self._known_dialect: Dialect | None = None
+        self._may_migrate = may_migrate
+        self._keep_us: Mapping[str, int] = {}
 
-    def migrate(self, measures: Sequence[str]) -> None:
+    def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] = MappingProxyType({})) -> None:
         """See `Store`."""
-        self._client, database = self._connection(""), self._client  # the database may not be there yet
-        dialect = self._dialect()
-        self._run(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
-        self._client.disconnect()
-        self._client = database
+        self._keep_us = keep_us
+        if not self._may_migrate:
+            return
+        database, self._client = self._client, self._connection("")  # the database may not be there yet
+        try:
+            dialect = self._dialect()
+            self._run(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
+        finally:
+            self._client.disconnect()
+            self._client = database
         for statement in ddl(dialect, measures):
             self._run(statement)
+        for statement in retention(dialect, keep_us, dict(self._run(ENGINES)) if dialect is MODERN else {}):
+            self._run(statement)
+
+    def roll_up(self, begin_us: int, end_us: int) -> None:
+        """See `Store`."""
+        for statement in rollups.statements(self._dialect(), begin_us, end_us, rollups.gone_us(self._keep_us)):
+            self._run(statement)
+
+    def not_rolled_up_us(self) -> int:
+        """See `Store`."""
+        return rollups.not_rolled_up_us(int(self._run(rollups.NEWEST)[0][0]))
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """See `Store`."""
-        definition = TABLES[table]
+        definition = STORED[table]
         parts = list(self._dialect().parts(definition))
         columns = ", ".join(f"`{column}`" for column, _, _ in parts)
         data = [[part.value(row[name]) for row in rows] for _, name, part in parts]
@@ -67,7 +89,8 @@ class ServerStore:
             raise QueryError(said(cast("object", error.message))) from error
         except (Error, OSError, EOFError) as error:
             raise self._unavailable(error) from error
-        return Result(tuple(name for name, _ in columns), [[_plain(value) for value in row] for row in rows])
+        names, types = tuple(name for name, _ in columns), tuple(kind for _, kind in columns)
+        return Result(names, [[_plain(value) for value in row] for row in rows], types)
 
     def close(self) -> None:
         """See `Store`."""
@@ -128,7 +151,7 @@ def _plain(value: object) -> Any:
 def _open(config: Config) -> ServerStore:
     if config.clickhouse is None:
         raise UserError("clickhouse: url: is not set")
-    return ServerStore(config.clickhouse.url.get_secret_value())
+    return ServerStore(config.clickhouse.url.get_secret_value(), config.clickhouse.migrate)
 
 
 SINK = Sink(schemes=SCHEMES, open=_open)

@@ -1,4 +1,4 @@
-"""The analysts' tables: their columns, and the DDL that the engine at hand understands.
+"""The analysts' tables: their columns, and how the engine at hand says them (`streams.sinks.ddl` makes statements of it).
 
 What people query (`windows`, `verdicts`, ...) are views; what is written are the tables behind them
 (`windows_raw`, ...), ReplacingMergeTree. Rows are absolute, never increments: a row replaces the one of the
@@ -12,7 +12,7 @@ whole seconds beside `<name>_us` with the exact microseconds, and a map is two a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -49,6 +49,11 @@ class Table:
     version: str | None = None
     month: str | None = None
     """The time whose month is the partition."""
+
+    @property
+    def age(self) -> str:
+        """The time from which its retention counts."""
+        return self.month or next(name for name, kind in self.columns.items() if kind == "time")
 
     @property
     def raw(self) -> str:
@@ -218,52 +223,18 @@ EXPERIMENTS = Table(
 TABLES: Mapping[str, Table] = {
     table.name: table for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS)
 }
+"""What the sink writes."""
 
 
-def ddl(dialect: Dialect, measures: Sequence[str]) -> list[str]:
-    """All statements, in order; they may be run again at any time. `measures` are columns of `windows`."""
-    statements = [_create(table, dialect) for table in TABLES.values()]
-    for table in TABLES.values():
-        select = ", ".join(f"`{column}`" for column, _, _ in dialect.parts(table))
-        if table is WINDOWS:
-            select += _measure_columns(dialect, measures)
-        if table is EXPERIMENTS:
-            statements += _view(dialect, "specs", f"SELECT {select} FROM {table.raw} FINAL")
-            newest = f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
-            statements += _view(dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}")
-            continue
-        statements += _view(dialect, table.name, f"SELECT {select} FROM {table.raw} FINAL")
-    return statements
+def _rolled(name: str) -> Table:
+    kinds: dict[str, Kind] = {
+        **{name: kind for name, kind in WINDOWS.columns.items() if name not in ("measures", "revision")},
+        "p99_max_us": "float?", "windows": "int", "revision": "int",
+    }  # fmt: skip
+    return Table(name, kinds, key=WINDOWS.key, version="revision", month="start")
 
 
-def _create(table: Table, dialect: Dialect) -> str:
-    columns = ", ".join(f"`{column}` {part.type}" for column, _, part in dialect.parts(table))
-    version = table.version or ""
-    if version and table.columns[version] == "time" and len(dialect.kinds["time"]) > 1:
-        version += "_us"
-    key = ", ".join(dialect.key(table, name) for name in table.key)
-    month = f" PARTITION BY toYYYYMM({table.month})" if table.month else ""
-    nullable = any(table.columns[name].endswith("?") for name in table.key)
-    return (
-        f"CREATE TABLE IF NOT EXISTS {table.raw} ({columns}) ENGINE = ReplacingMergeTree({version})"
-        f"{month} ORDER BY ({key}){dialect.nullable_key if nullable else ''}"
-    )
-
-
-def _view(dialect: Dialect, name: str, select: str) -> list[str]:
-    drop = [f"DROP TABLE IF EXISTS {name}"] if dialect.drop_view else []
-    return [*drop, f"CREATE {dialect.replace_view} {name} AS {select}"]
-
-
-def _measure_columns(dialect: Dialect, measures: Sequence[str]) -> str:
-    """A measure whose name is taken stays in the map alone."""
-    free = [name for name in dict.fromkeys(measures) if name not in WINDOWS.columns]
-    return "".join(f", {dialect.measure.format(name=_literal(name))} AS {_identifier(name)}" for name in free)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _identifier(text: str) -> str:
-    return "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"
+ROLLED: Mapping[str, Table] = {
+    name: _rolled(name) for name in ("windows_10s", "windows_1m", "windows_1h", "windows_1d")
+}
+"""What is made of `windows` (see `streams.sinks.rollups`)."""

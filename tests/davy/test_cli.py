@@ -94,4 +94,4 @@ def test_shells_complete_commands() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "davy"], env=os.environ | words, capture_output=True, text=True, check=False
     )
-    assert result.stdout.split() == ["explain"]
+    assert result.stdout.split() == ["explain", "export"]

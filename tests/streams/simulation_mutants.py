@@ -17,6 +17,7 @@ from unittest.mock import patch
 from confluent_kafka import TopicPartition
 
 from davy.sink import SinkLoop
+from davy.spool import Spool
 from schemas.codec import long
 from streams import aggregate, fold, ingest, judge, judge_loop, judge_state
 from streams.deltas import PackedCell, PackedCells
@@ -28,7 +29,6 @@ from streams.judge_loop import JudgeLoop
 from streams.judge_state import JudgeState
 from streams.outbox import Outbox
 from streams.reader import Commit
-from streams.sinks.base import StoreUnavailable
 from streams.sinks.tables import TABLES, Table
 
 Mutant = Callable[[], Any]
@@ -262,27 +262,31 @@ def a_state_newer_than_what_was_delivered() -> Any:
 def the_sink_commits_before_the_rows_are_stored() -> Any:
     """What it then fails to write is not read again."""
 
-    def flush(self: SinkLoop) -> None:
+    def flush(self: SinkLoop) -> bool:
         places = [TopicPartition(*place, offset) for place, offset in self._next.items()]  # pyright: ignore[reportPrivateUsage]
         self._consumer.commit(offsets=places, asynchronous=True)  # pyright: ignore[reportPrivateUsage]
-        original(self)
+        return original(self)
 
     original = SinkLoop.flush
     return patch.object(SinkLoop, "flush", flush)
 
 
-def the_sink_forgets_what_the_store_refused() -> Any:
-    """And goes on with the next rows."""
+def a_spool_that_keeps_nothing() -> Any:
+    """What the store refused is gone, and the log goes on."""
+    return patch.object(Spool, "put", lambda self, rows: True)
 
-    def flush(self: SinkLoop) -> None:
-        try:
-            original(self)
-        except StoreUnavailable:
-            self._rows.clear()  # pyright: ignore[reportPrivateUsage]
-            original(self)
 
-    original = SinkLoop.flush
-    return patch.object(SinkLoop, "flush", flush)
+def a_file_of_the_spool_is_deleted_before_it_is_stored() -> Any:
+    """A crash between the two loses it."""
+
+    def oldest(self: Spool) -> Any:
+        found = original(self)
+        if found is not None:
+            found[0].unlink(missing_ok=True)
+        return found
+
+    original = Spool.oldest
+    return patch.object(Spool, "oldest", oldest)
 
 
 def a_store_that_keeps_the_last_arrival() -> Any:
@@ -319,5 +323,6 @@ MUTANTS: Mapping[Mutant, dict[str, float]] = {
     an_epoch_that_is_the_saved_one_plus_one: ZOMBIES, a_word_before_its_epoch_is_known: HASTY,
     a_state_whose_digest_nobody_checks: ZOMBIES | {"state lost": 0.02},
     a_state_newer_than_what_was_delivered: {"crash": 0.05}, the_sink_commits_before_the_rows_are_stored: UNSTORED,
-    the_sink_forgets_what_the_store_refused: UNSTORED, a_store_that_keeps_the_last_arrival: REFUSING,
+    a_spool_that_keeps_nothing: UNSTORED,
+    a_file_of_the_spool_is_deleted_before_it_is_stored: UNSTORED, a_store_that_keeps_the_last_arrival: REFUSING,
 }  # fmt: skip

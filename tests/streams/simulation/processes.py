@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from davy.sink import SinkLoop
@@ -34,11 +35,13 @@ class Process:
 class Processes:
     """All of them, and what stands in place of their Kafka clients."""
 
-    def __init__(self, rng: random.Random, broker: SimBroker, config: Config) -> None:
+    def __init__(self, rng: random.Random, broker: SimBroker, config: Config, disks: Path) -> None:
         self.random = rng
         self.broker = broker
         self.config = config
         self.store = Store(broker)
+        self.disks = disks
+        """A folder for each sink, which outlives its process."""
         self.all = [Process("ingest") for _ in range(rng.choice((1, 2, 2)))]
         self.all += [Process("judge") for _ in range(rng.choice((1, 1, 2)))]
         self.all += [Process("sink") for _ in range(rng.choice((1, 1, 2)))]
@@ -78,7 +81,8 @@ class Processes:
                 loop = JudgeLoop(self.config)
                 loop.begin()
             else:
-                loop = SinkLoop(self.config, self.store)
+                disk = self.disks / str([other is process for other in self.all].index(True))
+                loop = SinkLoop(self.config.model_copy(update={"data_dir": disk}), self.store)
                 loop.begin()
         finally:
             self._creating = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from streams.sinks.base import Result, StoreUnavailable
@@ -33,8 +33,15 @@ class Store:
         if self.broker.happens("store answers late"):
             raise StoreUnavailable("simulated: taken, but not told")
 
-    def migrate(self, measures: Sequence[str]) -> None:
+    def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] | None = None) -> None:
         """Nothing to create."""
+
+    def roll_up(self, begin_us: int, end_us: int) -> None:
+        """Rows are all there is."""
+
+    def not_rolled_up_us(self) -> int:
+        """Nothing is rolled up."""
+        return 0
 
     def query(self, sql: str) -> Result:
         """The oracle looks into `tables`."""

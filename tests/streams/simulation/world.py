@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import davy.sink
+from davy.sink import SinkLoop
 from streams import ingest_loop, judge_loop, judge_state, kafka, reader
 from streams.clock import Clock
 from streams.judge_loop import JudgeLoop
@@ -53,7 +56,8 @@ class World:
         self.rates = RATES if rates is None else rates
         self.config = config_of(self.random)
         self.events = Events(self.random, self.broker, self.config)
-        self.processes = Processes(self.random, self.broker, self.config)
+        self._disks = TemporaryDirectory(prefix="davy-simulation-")
+        self.processes = Processes(self.random, self.broker, self.config, Path(self._disks.name))
         self.faults = Faults(self.random, self.broker, self.events, self.processes)
         self.heard = Heard()
         self.repaired: set[tuple[int, int]] = set()
@@ -70,7 +74,7 @@ class World:
 
     def run(self) -> None:
         """Raises AssertionError with what is wrong."""
-        with self._in_place():
+        with self._disks, self._in_place():
             self.events.apply(self.now_us)
             self.broker.rates = self.rates
             while self.seconds < SECONDS:
@@ -136,7 +140,9 @@ class World:
         committed = self.broker.group("davy.sink").committed
         topics = (CONTROL, WINDOWS, VERDICTS)
         closed = all(owned.judge.closed_us >= self.events.last_us for owned in self.processes.judges())
-        stored = all(committed.get((topic, 0), (0, ""))[0] >= self.broker.logs[topic, 0].end for topic in topics)
+        spools = [len(process.loop.spool) for process in self.processes.all if isinstance(process.loop, SinkLoop)]
+        written = all(committed.get((topic, 0), (0, ""))[0] >= self.broker.logs[topic, 0].end for topic in topics)
+        stored = written and not any(spools)
         return len(frontiers) == self.config.limits.delta_partitions and counted and told and closed and stored
 
     # -- in place of Kafka and the clock -------------------------------------------------------------------------
@@ -145,7 +151,8 @@ class World:
     def _in_place(self) -> Generator[None]:
         clock = SimpleNamespace(monotonic=lambda: self.seconds, time_ns=lambda: self.now_us * 1000)
         simulated = {
-            "time": clock, "member": lambda config, role: {}, "topic_names": lambda config: {EVENTS_ID: EVENTS},
+            "time": clock, "member": lambda config, role: {}, "number": lambda config, role: 0,
+            "topic_names": lambda config: {EVENTS_ID: EVENTS},
             "log": SimpleNamespace(info=_quiet, warning=_quiet, error=_quiet),
         }  # fmt: skip
         broker, processes = self.broker, self.processes

@@ -43,15 +43,18 @@ _USERS = """<?xml version="1.0"?>
 
 
 @contextmanager
-def clickhouse_server(folder: Path) -> Iterator[str]:
-    """The address of a running server, with user and password."""
+def clickhouse_server(folder: Path, port: int | None = None, users: str | None = None) -> Iterator[str]:
+    """The address of a running server, with user and password; data stay in `folder`. `users` is a file of more users."""
     binary = _installed()
     for name in ("data", "tmp"):
-        (folder / name).mkdir(parents=True)
-    tcp, http = _free_port(), _free_port()
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    tcp, http = port or _free_port(), _free_port()
     (folder / "config.xml").write_text(_CONFIG.format(tcp=tcp, http=http, folder=folder))
     (folder / "users.xml").write_text(_USERS)
-    with (folder / "log").open("wb") as log:
+    if users is not None:
+        (folder / "users.d").mkdir(exist_ok=True)
+        (folder / "users.d" / "more.xml").write_text(users)
+    with (folder / "log").open("ab") as log:
         process = subprocess.Popen([binary, f"--config-file={folder / 'config.xml'}"], stdout=log, stderr=log)
     try:
         _wait_for(tcp, process, folder / "log")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from davy.spool import Spool
+
+ROWS = {"windows": [{"service": "cart", "rows": 2**60, "mean_us": 1.5, "measures": {"a": 0.1}, "variant": None}]}
+
+
+def test_first_in_first_out_also_after_a_restart(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 10_000)
+    for number in range(12):
+        assert spool.put({"windows": [{"rows": number}]})
+    spool = Spool(tmp_path, 10_000)
+    assert spool.put(ROWS)
+    seen = []
+    while (found := spool.oldest()) is not None:
+        seen.append(found[1]["windows"][0])
+        spool.done(found[0])
+    assert seen == [*({"rows": number} for number in range(12)), *ROWS["windows"]]
+    assert (len(spool), spool.bytes, spool.age_s(), list(tmp_path.iterdir())) == (0, 0, 0.0, [])
+
+
+def test_no_more_than_its_limit(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 300)
+    kept = 0
+    while spool.put(ROWS):
+        kept += 1
+    assert kept >= 2
+    assert spool.bytes == sum(path.stat().st_size for path in tmp_path.iterdir()) <= 300
+    found = spool.oldest()
+    assert found is not None
+    spool.done(found[0])
+    assert spool.put(ROWS)
+
+
+def test_half_a_file_is_never_seen_and_a_broken_one_set_aside(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 10_000)
+    spool.put(ROWS)
+    spool.put(ROWS)
+    first = min(tmp_path.iterdir())
+    first.write_bytes(first.read_bytes()[:9])
+    (tmp_path / "000000000003.new").write_bytes(b"half")
+    spool = Spool(tmp_path, 10_000)
+    found = spool.oldest()
+    assert found is not None
+    assert found[1] == ROWS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000001.broken", "000000000002.rows"]
+
+
+def test_a_disk_that_takes_nothing_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, 10_000)
+
+    def full(self: Path, *_: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert not spool.put(ROWS)
+    assert list(tmp_path.iterdir()) == []
