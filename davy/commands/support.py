@@ -31,7 +31,7 @@ KAFKA_SHOWN = frozenset({
     "bootstrap.servers", "client.id", "security.protocol", "sasl.mechanism", "sasl.mechanisms", "group.protocol",
     "session.timeout.ms", "message.timeout.ms", "enable.idempotence", "compression.type", "linger.ms",
 })  # fmt: skip
-OPEN = ("traffic", "probes", "alerts")
+OPEN = ("traffic", "notify", "probes", "alerts")
 """Parts whose entries say what they like: only these of their texts are shown."""
 OPEN_SHOWN = frozenset({"type", "name", "kind", "mode", "service", "environment", "interval", "timeout"})
 

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Self
 
@@ -82,7 +83,9 @@ class Postgres(Server):
             data.mkdir()
             if user:
                 shutil.chown(data, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
-                for parent in [self.folder, *self.folder.parents][:3]:
+                for parent in [self.folder, *self.folder.parents]:
+                    if parent == Path(tempfile.gettempdir()):
+                        break
                     parent.chmod(parent.stat().st_mode | 0o711)
             initdb = [*user, str(binary.parent / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-N"]
             subprocess.run(initdb, check=True, capture_output=True, cwd="/")

@@ -26,7 +26,7 @@ def config(tmp_path: Path, tansu: EmbeddedBroker, monkeypatch: pytest.MonkeyPatc
         f"data_dir: {tmp_path / 'data'}\nembedded: true\nhttp: {{token: token-secret}}\n"
         "clickhouse: {url: 'clickhouse://davy:store-secret@localhost:1/davy'}\n"
         "schema_registry: {url: 'http://localhost:1', auth: 'davy:registry-secret'}\n"
-        "alerts: {type: slack, url: 'https://hooks/header-secret', more: ['${QUOTED}']}\n"
+        "alerts: {receivers: {chat: {type: slack, url: 'https://hooks/header-secret', key: '${QUOTED}'}}}\n"
     )
     logs = tmp_path / "data" / "logs"
     logs.mkdir(parents=True)
@@ -50,7 +50,7 @@ def test_everything_that_helps_and_no_secret(
     assert [secret for secret in SECRETS if secret in whole or json.dumps(secret)[1:-1] in whole] == []
     shown = json.loads(files["config.json"])
     assert shown["kafka"] == {"bootstrap.servers": config.kafka["bootstrap.servers"], "sasl.password": HIDDEN}
-    assert shown["alerts"]["type"] == "slack"
+    assert shown["alerts"]["receivers"]["chat"]["type"] == "slack"
     assert json.loads(files["logs/judge.log"])["event"] == "odd"
     assert "confluent-kafka" in json.loads(files["about.json"])["installed"]
     assert {"level": "ok"}.items() <= json.loads(files["doctor.json"])[0].items()

@@ -15,8 +15,9 @@ WAIT_MS = 20_000
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Of one module only: while it is open an event loop runs in this thread, and others want one of their own."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"])
         yield browser
