@@ -1,4 +1,4 @@
-"""`python -m bench.reliability [SCHEDULES]`: seeded schedules of faults, counted into docs/reliability.md."""
+"""`python -m bench.reliability [SCHEDULES [PROCESSES]]`: seeded schedules of faults, counted into docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ def survived(seeds: range) -> tuple[int, Counter[str], list[str]]:
 
 
 def main() -> int:
-    """Run them on all cores; the exit code is 1 if any went wrong."""
+    """Run them, on all cores unless told otherwise; the exit code is 1 if any went wrong."""
     schedules = int(sys.argv[1]) if len(sys.argv) > 1 else SCHEDULES
+    processes = int(sys.argv[2]) if len(sys.argv) > 2 else os.cpu_count()
     begun = time.monotonic()
     verdicts, faults, wrong = 0, Counter[str](), list[str]()
     chunks = [range(start, min(start + CHUNK, schedules)) for start in range(0, schedules, CHUNK)]
-    with get_context("spawn").Pool(os.cpu_count()) as pool:
+    with get_context("spawn").Pool(processes) as pool:
         for done, part in enumerate(pool.imap_unordered(survived, chunks), 1):
             verdicts, faults, wrong = verdicts + part[0], faults + part[1], wrong + part[2]
             minutes = (time.monotonic() - begun) / 60
