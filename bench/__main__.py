@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench.document import machine, rewrite
-from davy import logs
+from bench.kafka import own_kafka
 from davy.bench import Result, measure
 from davy.commands.bench import configured
-from tests.support.kafka import KafkaBroker
 
 EVENTS, ROUNDS = 3_000_000, 3
 EXPERIMENTS = (10, 200, 1000)
@@ -20,15 +17,9 @@ BEGIN = "<!-- first stage: written by make bench -->"
 
 def main() -> None:
     """Measure, then replace the table in the document."""
-    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
-        where = machine()
-        logs.configure("bench", Path(folder) / "bench.log")
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            found = {n: measure(configured(broker.bootstrap), EVENTS, n, ROUNDS, _tell) for n in EXPERIMENTS}
-        finally:
-            broker.stop()
+    where = machine()
+    with own_kafka() as broker:
+        found = {n: measure(configured(broker.bootstrap), EVENTS, n, ROUNDS, _tell) for n in EXPERIMENTS}
     text = table(found, where)
     rewrite(BEGIN, text)
     print(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.kafka import VERSION
@@ -24,6 +25,11 @@ def replaced(text: str, begin: str, content: str) -> str:
 def rewrite(begin: str, content: str, document: Path = DOCUMENT) -> None:
     """Write it into the document."""
     document.write_text(replaced(document.read_text("utf-8"), begin, content), "utf-8")
+
+
+def heading(first: str, columns: Sequence[str]) -> list[str]:
+    """The first two lines of a table: what its rows are, then columns of figures."""
+    return [f"| {first} | " + " | ".join(columns) + " |", "| :--- |" + " ---: |" * len(columns)]
 
 
 def machine() -> str:

@@ -7,7 +7,6 @@ loop. Both are timed from the call to the return.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 from davy_emit import AsgiMiddleware, Emitter
 
-from bench.document import machine, rewrite
+from bench.document import heading, machine, rewrite
+from bench.kafka import own_kafka
 from schemas.config import Config
 from streams.embedded import free_port
 from streams.topics import ensure_topics
-from tests.support.kafka import KafkaBroker
 
 REQUESTS = 40_000
 RATE = 2_000
@@ -106,8 +105,7 @@ def table(found: list[Overhead], where: str) -> str:
         f"`python -m bench.emit`, {datetime.now(UTC):%Y-%m-%d}: {REQUESTS:,} requests per row at {RATE:,} per second, every "
         f"other one through the middleware, {where}.",
         "",
-        "| Kafka | " + " | ".join(columns) + " |",
-        "| :--- |" + " ---: |" * len(columns),
+        *heading("Kafka", columns),
     ]
     for one in found:
         p50, p99 = np.percentile(one.bare_us, (50, 99)), np.percentile(one.wrapped_us, (50, 99))
@@ -121,16 +119,11 @@ def table(found: list[Overhead], where: str) -> str:
 def main() -> None:
     """Measure, then replace the table in the document."""
     where = machine()
-    with tempfile.TemporaryDirectory() as folder:
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            ensure_topics(Config.model_validate({"kafka": {"bootstrap.servers": broker.bootstrap}}))
-            found = [measure("up", broker.bootstrap), measure("away", f"127.0.0.1:{free_port()}")]
-            with broker.hanging():
-                found.append(measure("hangs", broker.bootstrap))
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        ensure_topics(Config.model_validate({"kafka": {"bootstrap.servers": broker.bootstrap}}))
+        found = [measure("up", broker.bootstrap), measure("away", f"127.0.0.1:{free_port()}")]
+        with broker.hanging():
+            found.append(measure("hangs", broker.bootstrap))
     text = table(found, where)
     rewrite(BEGIN, text, DOCUMENT)
     print(text)

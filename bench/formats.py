@@ -9,21 +9,19 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import fastavro
 import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bench.document import machine, rewrite
-from davy import logs
+from bench.document import heading, machine, rewrite
+from bench.kafka import own_kafka
 from davy.bench import EXPERIMENTS, FILL_SETTINGS, FLUSH_S, Headers, Round, ends, produce, read_bare, rows, timed
 from davy.commands.bench import configured
 from schemas import codec
@@ -36,7 +34,6 @@ from streams.packed import Packed
 from streams.reader import FETCH_MAX
 from streams.topics import ensure_topics
 from tests.support import poison
-from tests.support.kafka import KafkaBroker
 from tests.support.otlp import request
 
 EVENTS, ROUNDS = 400_000, 3
@@ -219,8 +216,7 @@ def table(rates: list[Rate], where: str) -> str:
         f"`python -m bench.formats`, {datetime.now(UTC):%Y-%m-%d}: {EVENTS:,} events, {EXPERIMENTS} experiments, {where}; "
         f"medians of {ROUNDS} rounds in turns. The library only parses.",
         "",
-        "| format | " + " | ".join(columns) + " | library |",
-        "| :--- |" + " ---: |" * len(columns) + " :--- |",
+        *heading("format", columns),
     ]
     lines += [
         f"| {r.case.title} | {r.bytes_per_event:.0f} | {r.bare:,.0f} | {r.davy:,.0f} | {r.ratio:.2f} | {r.cpu_us:.2f} "
@@ -233,17 +229,11 @@ def table(rates: list[Rate], where: str) -> str:
 def main() -> None:
     """Measure, then replace the table in the document."""
     where = machine()
-    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
-        logs.configure("bench", Path(folder) / "bench.log")
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            rates: list[Rate] = []
-            for number, case in enumerate(CASES):
-                rates.append(measure(configured(broker.bootstrap), number, case))
-                print(f"formats: {case.title}: {rates[-1].davy:,.0f} events/s", file=sys.stderr, flush=True)
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        rates: list[Rate] = []
+        for number, case in enumerate(CASES):
+            rates.append(measure(configured(broker.bootstrap), number, case))
+            print(f"formats: {case.title}: {rates[-1].davy:,.0f} events/s", file=sys.stderr, flush=True)
     text = table(rates, where)
     rewrite(BEGIN, text)
     print(text)

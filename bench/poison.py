@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.document import machine, rewrite
-from davy import logs
+from bench.kafka import own_kafka
 from davy.bench import FILL_SETTINGS, FLUSH_S, PARTITIONS, Round, produce, rows, timed
 from davy.commands.bench import configured
 from schemas.config import Config
@@ -26,7 +25,6 @@ from streams.encode import encode
 from streams.ingest_loop import IngestLoop
 from streams.topics import ensure_topics
 from tests.support import poison
-from tests.support.kafka import KafkaBroker
 
 EVENTS, EXPERIMENTS, ROUNDS = 1_000_000, 200, 5
 EVERY = 100
@@ -119,34 +117,24 @@ def main() -> int:
     """Measure, then replace the table in the document; the exit code is 1 if anything was told wrongly."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     where = machine()
-    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
-        logs.configure("bench", Path(folder) / "bench.log")
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            base = configured(broker.bootstrap)
-            whole, holed = (
-                base.model_copy(update={"prefix": f"{name}.", "embedded": True}) for name in ("whole", "holed")
-            )
-            _tell(f"writing {events:,} records twice")
-            write(whole, events, broken=False)
-            written = write(holed, events, broken=True)
-            read(holed, events)
-            faults = wrong(holed, written)
-            pairs: list[tuple[Round, Round]] = []
-            for number in range(1, ROUNDS + 1):
-                good, bad = read(whole, events), read(holed, events)
-                pairs.append((good, bad))
-                _tell(
-                    f"round {number} of {ROUNDS}: {good.wall_s:.2f} s without, {bad.wall_s:.2f} s with broken records"
-                )
-            bombs = base.model_copy(update={"prefix": "bombs.", "embedded": True})
-            among = write(bombs, AMONG, broken=False)
-            add_bombs(bombs, among)
-            bomb_s = read(bombs, AMONG).wall_s / PARTITIONS
-            faults += wrong(bombs, among)
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        base = configured(broker.bootstrap)
+        whole, holed = (base.model_copy(update={"prefix": f"{name}.", "embedded": True}) for name in ("whole", "holed"))
+        _tell(f"writing {events:,} records twice")
+        write(whole, events, broken=False)
+        written = write(holed, events, broken=True)
+        read(holed, events)
+        faults = wrong(holed, written)
+        pairs: list[tuple[Round, Round]] = []
+        for number in range(1, ROUNDS + 1):
+            good, bad = read(whole, events), read(holed, events)
+            pairs.append((good, bad))
+            _tell(f"round {number} of {ROUNDS}: {good.wall_s:.2f} s without, {bad.wall_s:.2f} s with broken records")
+        bombs = base.model_copy(update={"prefix": "bombs.", "embedded": True})
+        among = write(bombs, AMONG, broken=False)
+        add_bombs(bombs, among)
+        bomb_s = read(bombs, AMONG).wall_s / PARTITIONS
+        faults += wrong(bombs, among)
     for fault in faults[:FAULTS_SHOWN]:
         print(fault)
     text = table(events, written, pairs, bomb_s, len(faults), where)

@@ -6,7 +6,6 @@ import os
 import random
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -15,14 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.document import rewrite
-from davy import logs
+from bench.kafka import own_kafka
 from davy.commands.run import children
 from davy.supervisor import STEADY_S, Supervisor
 from schemas.config import Config, load_config
 from streams.topics import ensure_topics
 from tests.streams.chaos import Worker
 from tests.streams.chaos_recovery import Watcher, shares
-from tests.support.kafka import VERSION, KafkaBroker
+from tests.support.kafka import VERSION
 from tests.support.steady_load import SteadyLoad
 from tests.support.system import until
 
@@ -47,17 +46,11 @@ class Recovery:
 def main() -> None:
     """Kill, measure, write, print."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
-    with tempfile.TemporaryDirectory(prefix="davy-recovery-") as folder:
-        logs.configure("bench", Path(folder) / "bench.log")
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            found = [
-                *_with_blocks(Path(folder), broker.bootstrap, BLOCK, (_by_spare, _takeover, _anew), kills),
-                *_with_blocks(Path(folder), broker.bootstrap, SMALL_BLOCK, (_by_spare,), kills),
-            ]
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        found = [
+            *_with_blocks(broker.folder, broker.bootstrap, BLOCK, (_by_spare, _takeover, _anew), kills),
+            *_with_blocks(broker.folder, broker.bootstrap, SMALL_BLOCK, (_by_spare,), kills),
+        ]
     text = "\n".join(lines(found))
     rewrite(BEGIN, text, TABLE)
     print(text)

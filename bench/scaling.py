@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.document import rewrite
 from bench.fleet import JUDGES, PARTITIONS_EACH, WORKERS, Fleet, run
+from bench.kafka import own_kafka
 from davy.bench import RATE
-from tests.support.kafka import VERSION, KafkaBroker
+from tests.support.kafka import VERSION
 
 EVENTS = 1_000_000
 EXPERIMENTS = (200, 10_000)
@@ -28,13 +28,8 @@ BEGIN = "<!-- figures: written by python -m bench.scaling -->"
 def main() -> None:
     """Measure, then write the figures and the plan."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
-    with tempfile.TemporaryDirectory(prefix="davy-scaling-") as folder:
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            fleets = [run(Path(folder), broker.bootstrap, events, n) for n in EXPERIMENTS]
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        fleets = [run(broker.folder, broker.bootstrap, events, n) for n in EXPERIMENTS]
     text = "\n".join([*measured(events, fleets), "", *plan(fleets[-1])])
     rewrite(BEGIN, text, DOCUMENT)
     print(text)

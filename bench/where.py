@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bench.document import machine, rewrite
-from davy import logs
+from bench.kafka import own_kafka
 from davy.bench import EXPERIMENTS, ends, fill
 from davy.commands.bench import configured
 from streams.ingest_loop import IngestLoop
 from streams.topics import ensure_topics
-from tests.support.kafka import KafkaBroker
 
 EVENTS = 2_000_000
 BEGIN = "<!-- where: written by python -m bench.where -->"
@@ -110,14 +107,8 @@ def table(events: int, found: dict[str, float], where: str) -> str:
 def main() -> None:
     """Measure, then replace the table in the document."""
     events, where = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS, machine()
-    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
-        logs.configure("bench", Path(folder) / "bench.log")
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            found = measure(broker.bootstrap, events)
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        found = measure(broker.bootstrap, events)
     text = table(events, found, where)
     rewrite(BEGIN, text)
     print(text)

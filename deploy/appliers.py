@@ -5,13 +5,11 @@ Each says None when the verdict was applied, or why it was not, as a clause.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import subprocess
-import urllib.error
-import urllib.request
 
+from deploy.exchange import NoAnswer, exchange
 from schemas.errors import UserError
 from schemas.verdict import Verdict
 
@@ -58,16 +56,11 @@ class Url:
             "ce-specversion": "1.0", "ce-id": verdict.verdict_id, "ce-source": "/davy/subscriber",
             "ce-type": "davy.v1.Verdict", "ce-time": str(document["issued_at"]), "ce-subject": verdict.experiment_id,
         }  # fmt: skip
-        request = urllib.request.Request(self.url, json.dumps(document).encode(), headers, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
-                answer.read(1)
-            return None
-        except urllib.error.HTTPError as error:
-            said = error.read(OUTPUT_MAX).decode("utf-8", "replace").strip()
-            return f"{self.url} answered {error.code}" + (f": {said}" if said else "")
-        except (OSError, http.client.HTTPException) as error:
-            return f"{self.url} cannot be reached: {getattr(error, 'reason', error)}"
+            exchange("POST", self.url, headers, json.dumps(document).encode(), timeout_s=self.timeout_s, bytes_max=1)
+        except NoAnswer as error:
+            return f"{self.url} {error}"
+        return None
 
 
 def variables(verdict: Verdict, attempt: int) -> dict[str, str]:

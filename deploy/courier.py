@@ -10,14 +10,11 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import structlog
 from prometheus_client import Counter
 
+from deploy.exchange import NoAnswer, exchange
 from deploy.incidents import types
 from deploy.incidents.base import Incident, Post
 from deploy.outbox import DROPPED, Outbox
@@ -30,14 +27,6 @@ AGAIN = (408, 429)
 log = structlog.get_logger("alert")
 SENT = Counter("davy_alerts_sent_total", "Messages that a receiver took.", ["receiver"])
 FAILED = Counter("davy_alerts_failed_total", "Tries that a receiver did not take.", ["receiver"])
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """A receiver that sends elsewhere is not followed."""
-
-
-OPENER = build_opener(_NoRedirect)
 
 
 class Courier(threading.Thread):
@@ -84,16 +73,13 @@ class Courier(threading.Thread):
 
 def post(what: Post, receiver: Receiver) -> tuple[str | None, bool]:
     """Send it; as `Courier._bring`."""
-    request = Request(what.url, what.body, {"Content-Type": what.content_type, "User-Agent": "davy"})
+    headers = {"Content-Type": what.content_type, "User-Agent": "davy"}
     try:
-        with OPENER.open(request, timeout=receiver.timeout_us / 1e6):
-            return None, False
-    except HTTPError as error:
-        with error:
-            told = error.read(300).decode("utf-8", "replace").strip()
-        return f"status {error.code}: {told}".rstrip(": "), 300 <= error.code < 500 and error.code not in AGAIN
-    except (URLError, HTTPException, OSError) as error:
-        return f"{getattr(error, 'reason', None) or error or type(error).__name__}", False
+        exchange("POST", what.url, headers, what.body, timeout_s=receiver.timeout_us / 1e6, bytes_max=1)
+    except NoAnswer as error:
+        final = error.status is not None and 300 <= error.status < 500 and error.status not in AGAIN
+        return str(error), final
+    return None, False
 
 
 def packed(incident: Incident) -> bytes:

@@ -67,13 +67,17 @@ def _share(k: int, n: int) -> str:
 
 def summary(found: dict[str, Any]) -> str:
     """When, with what, and whether the promises held."""
-    broken = [
-        f"{kind} in {name.partition('/')[2]}"
+    counted = [
+        (f"{kind} in {name.partition('/')[2]}", got[key], got["runs"], promise)
         for name, got in found.items()
         for kind, key, promise in (("alpha", "rollback", ALPHA), ("beta", "safe", BETA))
-        if name.startswith(f"{kind}/") and got[key] > promise * got["runs"]
+        if name.startswith(f"{kind}/")
     ]
-    held = f"not held: {', '.join(broken)}" if broken else "both promises held in every world below"
+    broken = [what for what, k, n, promise in counted if k > promise * n]
+    unshown = [what for what, k, n, promise in counted if k <= promise * n and upper(k, n) > promise]
+    held = f"not held: {', '.join(broken)}" if broken else "no share is above its promise in a world that was measured"
+    if unshown:
+        held += f"; its upper bound is, so that more rollouts are needed: {', '.join(unshown)}"
     rollouts = sum(got["runs"] for name, got in found.items() if name.startswith(("alpha/", "beta/")))
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     return (

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from confluent_kafka import KafkaException
 
 from bench.document import machine, rewrite
+from bench.kafka import own_kafka
 from bench.peers.peer import CACHE, Peer, peers
 from bench.peers.run import EXPERIMENTS, Figure, Topics, figure, keep, kept, table
 from bench.peers.timed import Failed
-from tests.support.kafka import KafkaBroker
 
 ROUNDS = 3
 KEPT = CACHE / "peers.jsonl"
@@ -31,13 +29,8 @@ def main() -> int:
         KEPT.unlink(missing_ok=True)
     where = machine()
     versions, failures = _prepared(chosen)
-    with tempfile.TemporaryDirectory(prefix="davy-bench-") as folder:
-        broker = KafkaBroker(Path(folder))
-        broker.start()
-        try:
-            figures = _rounds(Topics(broker.bootstrap, _tell), chosen, failures, options.rounds, options.events)
-        finally:
-            broker.stop()
+    with own_kafka() as broker:
+        figures = _rounds(Topics(broker.bootstrap, _tell), chosen, failures, options.rounds, options.events)
     text = "\n".join([
         f"`python -m bench.peers {' '.join(sys.argv[1:])}`, {datetime.now(UTC):%Y-%m-%d}: 12 fields, {EXPERIMENTS} "
         f"experiments, 4 partitions, {where}; medians over {options.rounds} rounds in turns.",

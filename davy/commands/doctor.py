@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from davy.checks import examine
-from davy.checks.base import Level
+from davy.checks.base import Check, Finding, Level
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 
@@ -18,15 +18,14 @@ def doctor(config: Config, as_json: bool) -> int:
     for check, finding in examine(config):
         problems += finding.level is Level.PROBLEM
         if as_json:
-            row = {
-                "check": check.name,
-                "level": finding.level,
-                "finding": finding.what,
-                "remedy": finding.remedy or None,
-            }
-            print(json.dumps(row), flush=True)
+            print(json.dumps(row(check, finding)), flush=True)
             continue
         print(f"{MARKS[finding.level]}  {check.name}: {finding.what}", flush=True)
         if finding.remedy:
             print(f"         → {finding.remedy}", flush=True)
     return InfrastructureError.exit_code if problems else 0
+
+
+def row(check: Check, finding: Finding) -> dict[str, str | None]:
+    """A finding as JSON values."""
+    return {"check": check.name, "level": finding.level, "finding": finding.what, "remedy": finding.remedy or None}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from davy.checks import examine
+from davy.commands.doctor import row
 from schemas import __version__
 from schemas.config import Config
 from schemas.errors import UserError
@@ -66,11 +67,7 @@ def parts(config: Config, shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     }  # fmt: skip
     yield "about.json", json.dumps(about, indent=2)
     yield "config.json", json.dumps(shown, indent=2)
-    rows = [
-        {"check": check.name, "level": finding.level, "finding": finding.what, "remedy": finding.remedy or None}
-        for check, finding in examine(config)
-    ]
-    yield "doctor.json", json.dumps(rows, indent=2)
+    yield "doctor.json", json.dumps([row(*found) for found in examine(config)], indent=2)
     logs = sorted((config.data_dir / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
     for log in logs[:LOGS_MAX]:
         with log.open("rb") as file:

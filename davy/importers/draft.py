@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.located import Errors, Located, is_list
+from schemas.units import parse_duration
 
 TOLERANCE = "10%"
 """Where the other system names none that a comparison with control can use."""
@@ -17,7 +18,6 @@ STARTER: tuple[Mapping[str, str], ...] = (
     {"name": "latency-p99", "type": "latency_quantile", "quantile": "0.99", "max_increase": TOLERANCE},
 )
 CONTROL_VERSION, CANARY_VERSION = "CONTROL-VERSION", "CANARY-VERSION"
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.%/+-]*")
 _QUANTILE = re.compile(r"(?:\bp|quantile\()\s*(0?\.\d+|9\d(?:\.?\d+)?|50|75)", re.IGNORECASE)
 _KINDS: tuple[tuple[str, Mapping[str, str]], ...] = (
@@ -135,10 +135,15 @@ def duration_at(document: Located, *loc: str | int) -> str | None:
         return None
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return f"{text}s"
-    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = re.findall(r"\d+(?:\.\d+)?(?:h|ms|m|s)", text)
+    if not parts or "".join(parts) != text:
         raise Errors([document.at(loc, f"{text!r} is not a duration such as 10m")])
-    return text if len(parts) == 1 else f"{sum(float(number) * _SECONDS[unit] for number, unit in parts):g}s"
+    return text if len(parts) == 1 else f"{sum(map(seconds, parts)):g}s"
+
+
+def seconds(duration: str) -> float:
+    """Of a duration in our units."""
+    return parse_duration(duration) / 1e6
 
 
 def identifier(text: str) -> str:

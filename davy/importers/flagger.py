@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from davy.importers.draft import TOLERANCE, Draft, at, duration_at, guessed, limit_of, number_at, places, text_at
+from davy.importers.draft import (
+    TOLERANCE,
+    Draft,
+    at,
+    duration_at,
+    guessed,
+    limit_of,
+    number_at,
+    places,
+    seconds,
+    text_at,
+)
 from schemas.located import Located
 
 ANALYSIS = ("spec", "analysis")
@@ -55,14 +66,14 @@ def _steps(document: Located, draft: Draft) -> None:
     if given:
         draft.steps = [(weight, interval) for weight in given if 0 < weight < 100]
     elif iterations:
-        seconds = iterations * _seconds(interval)
-        draft.steps = [(HALF, f"{seconds:g}s")]
+        total_s = iterations * seconds(interval)
+        draft.steps = [(HALF, f"{total_s:g}s")]
         who = "headers chose who saw it" if at(document, *ANALYSIS, "match") else "it was mirrored or switched at once"
         draft.notes.append(f"{who}; here half of the requests do")
     if not draft.steps:
         draft.steps = [(10.0, "10m"), (HALF, "10m")]
         draft.notes.append("it named no weights: the steps are a start")
-    total = sum(_seconds(duration) for _, duration in draft.steps)
+    total = sum(seconds(duration) for _, duration in draft.steps)
     draft.policy["min_duration"] = f"{total:g}s"
 
 
@@ -91,9 +102,3 @@ def _metric(document: Located, place: tuple[str | int, ...], draft: Draft) -> No
         draft.notes.append(f"{name} is taken for {found['type']}: check it")
     else:
         draft.notes.append(f"{name} asks a metrics store; let the service emit it as a measure and add it to the slis")
-
-
-def _seconds(duration: str) -> float:
-    unit = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    name = "ms" if duration.endswith("ms") else duration[-1]
-    return float(duration.removesuffix(name)) * unit[name]

@@ -8,11 +8,9 @@ the hash picks the cluster: it keeps its arm while the candidate grows. Each req
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +18,7 @@ from urllib.parse import urlencode
 from pydantic import Field
 
 from deploy import splitter
+from deploy.exchange import NoAnswer, exchange
 from deploy.traffic.base import Adapter, Order, TargetError
 from schemas.config import Config
 from schemas.located import is_mapping
@@ -83,14 +82,13 @@ class Envoy:
         """The version of the route configuration that Envoy runs with."""
         url = f"{self.options.admin}/config_dump?{urlencode({'resource': 'dynamic_route_configs'})}"
         try:
-            with urllib.request.urlopen(url, timeout=self._timeout_s) as answer:
-                document: Any = json.loads(answer.read(DUMP_BYTES_MAX))
-        except urllib.error.HTTPError as error:
-            if error.code == http.client.NOT_FOUND:  # it has no route configuration at all
+            document: Any = json.loads(exchange("GET", url, {}, timeout_s=self._timeout_s, bytes_max=DUMP_BYTES_MAX))
+        except NoAnswer as error:
+            if error.status == HTTPStatus.NOT_FOUND:  # it has no route configuration at all
                 return None
-            raise TargetError(f"{url} answered {error.code}") from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise TargetError(f"{url} cannot be read: {getattr(error, 'reason', error)}") from error
+            raise TargetError(f"{url} cannot be read: it {error}") from error
+        except ValueError as error:
+            raise TargetError(f"{url} cannot be read: {error}") from error
         configs: list[Any] = document.get("configs", []) if is_mapping(document) else []
         versions = [one.get("version_info") for one in configs if one.get("route_config", {}).get("name") == name]
         return versions[0] if versions else None

@@ -7,12 +7,9 @@ Gateways split requests, not units.
 
 from __future__ import annotations
 
-import http.client
 import json
 import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from deploy import splitter
+from deploy.exchange import NoAnswer, exchange
 from deploy.traffic.base import Adapter, Order, TargetError
 from schemas.config import Config
 from schemas.located import is_mapping
@@ -111,17 +109,17 @@ class HttpRoute:
     def _call(self, method: str, body: Any = None) -> Any:
         """The route; raises `TargetError`."""
         data = None if body is None else json.dumps(body, allow_nan=False).encode()
-        request = urllib.request.Request(self._url, data, self._headers(), method=method)
         try:
-            with urllib.request.urlopen(request, timeout=self.options.timeout_us / 1e6, context=self._tls()) as answer:
-                route: Any = json.loads(answer.read(ANSWER_BYTES_MAX))
-        except urllib.error.HTTPError as error:
-            said = error.read(SAID_MAX).decode("utf-8", "replace").strip()
-            raise TargetError(
-                f"{self._url} answered {error.code} to {method}" + (f": {said}" if said else "")
-            ) from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise TargetError(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from error
+            route: Any = json.loads(
+                exchange(
+                    method, self._url, self._headers(), data, timeout_s=self.options.timeout_us / 1e6,
+                    bytes_max=ANSWER_BYTES_MAX, tls=self._tls(),
+                )
+            )  # fmt: skip
+        except NoAnswer as error:
+            raise TargetError(f"{method} of {self._url} {error}") from error
+        except ValueError as error:
+            raise TargetError(f"{self._url} answered no JSON: {error}") from error
         if not is_mapping(route) or route.get("kind") != "HTTPRoute":
             raise TargetError(f"{self._url} is no HTTPRoute")
         return route

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import urllib.error
-import urllib.request
 from typing import Any
 
 from pydantic import Field, SecretStr
 
+from deploy.exchange import NoAnswer, exchange
 from deploy.splitter import SHARES
 from deploy.traffic.base import Adapter, Order, TargetError
 from schemas.located import is_mapping
@@ -71,15 +69,11 @@ class Webhook:
             headers["Idempotency-Key"] = key
         if self.options.token is not None:
             headers["Authorization"] = f"Bearer {self.options.token.get_secret_value()}"
-        request = urllib.request.Request(url, body, headers, method="GET" if body is None else "POST")
+        method, timeout_s = "GET" if body is None else "POST", self.options.timeout_us / 1e6
         try:
-            with urllib.request.urlopen(request, timeout=self.options.timeout_us / 1e6) as answer:
-                return answer.read(ANSWER_BYTES_MAX)
-        except urllib.error.HTTPError as error:
-            said = error.read(SAID_MAX).decode("utf-8", "replace").strip()
-            raise TargetError(f"{url} answered {error.code}" + (f": {said}" if said else "")) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise TargetError(f"{url} cannot be reached: {getattr(error, 'reason', error)}") from error
+            return exchange(method, url, headers, body, timeout_s=timeout_s, bytes_max=ANSWER_BYTES_MAX)
+        except NoAnswer as error:
+            raise TargetError(f"{url} {error}") from error
 
 
 def _make(options: Options, _: Any) -> Webhook:
