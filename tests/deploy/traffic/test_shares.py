@@ -192,6 +192,20 @@ def test_nginx(tmp_path: Path, requests: int) -> None:
         walked(target, files, port, requests, lambda: reloaded(folder))
 
 
+def test_nginx_is_read_back_right_however_soon_it_loads(tmp_path: Path) -> None:
+    """The kernel tells its workers' age in hundredths of a second."""
+    folder, port = tmp_path / "traffic" / SPEC.id, free_port()
+    files, target = configured(tmp_path, f"{{type: nginx, pid: {folder}/nginx.pid, config: {folder}/nginx.conf}}")
+    faults: list[str | None] = []
+    with nginx(folder, port):
+        for number in range(30):
+            order = Order(f"o{number}", SPEC, step_weights(SPEC, STEPS[number % len(STEPS)]), NONE)
+            for one in (files, target):
+                one.apply(order)
+            faults.append(target.fault(order))
+    assert faults == [None] * 30
+
+
 def test_exposure_in_one_experiment_says_nothing_of_another(tmp_path: Path) -> None:
     """The salt is the experiment's id, so that layers are independent."""
     units = [f"user-{number}" for number in range(8_000)]
