@@ -22,7 +22,7 @@ from schemas.config import Config, load_config
 from schemas.control import Control, WeightApplied, WeightIntent
 from schemas.verdict import Verdict
 from streams import kafka
-from tests.davy.commands.test_demo import END_S, START_S, Demo, running
+from tests.support.demo import END_S, START_S, Demo, running
 from tests.support.system import program, until
 
 WINDOW_US = 2_000_000

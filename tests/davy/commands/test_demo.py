@@ -3,102 +3,26 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from davy.commands.demo import free_port
 from schemas.errors import UserError
+from tests.support.demo import END_S, START_S, running, to_its_end
 
-START_S = 60.0
-"""Seven processes import their libraries at once."""
-END_S = 100.0
-"""On a machine that does other things, too; alone it takes a third."""
-Line = dict[str, Any]
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-class Demo:
-    """A running demo and its lines so far."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[Line] = []
-
-    def until(self, condition: Callable[[Line], bool], timeout_s: float) -> Line:
-        """The first new line that fulfils it."""
-        assert self.process.stdout is not None
-        deadline = time.monotonic() + timeout_s
-        for text in self.process.stdout:
-            line = json.loads(text)
-            self.lines.append(line)
-            if condition(line):
-                return line
-            assert time.monotonic() < deadline, f"it never came; the last line was {text}"
-        raise AssertionError(f"the demo ended with {self.process.wait()}")
-
-    @property
-    def verdicts(self) -> list[Line]:
-        return [line for line in self.lines if "action" in line]
-
-    def end(self) -> int:
-        """Ctrl-C; returns the exit code."""
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.stdout is not None
-        self.lines += [json.loads(text) for text in self.process.stdout]
-        return self.process.wait(30)
-
-
-@contextmanager
-def running(scenario: str, data_dir: Path) -> Generator[Demo]:
-    command = [sys.executable, "-m", "davy", "demo", "--scenario", scenario, "--json", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--duration", "300", "--dir", str(data_dir)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield Demo(process)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(30)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def final(line: Line) -> bool:
-    return line.get("action") in ("PROMOTE", "ROLLBACK")
-
-
-def carried_out(line: Line) -> bool:
-    return line.get("decision") in ("promote", "rollback") and line["outcome"] == "DONE"
-
-
-@pytest.mark.parametrize(
-    ("scenario", "action", "code"),
-    [("healthy", "PROMOTE", 0), ("errors", "ROLLBACK", 1), ("blip", "PROMOTE", 0)],
-)
-def test_a_scenario_that_ends(tmp_path: Path, scenario: str, action: str, code: int) -> None:
+@pytest.mark.parametrize("scenario", ["healthy", "blip"])  # errors: the notebooks' tests look at what it left behind
+def test_a_scenario_that_ends(tmp_path: Path, scenario: str) -> None:
     with running(scenario, tmp_path) as demo:
-        ready = demo.until(lambda line: True, START_S)
-        assert ready == {
-            "kind": "ready", "http": ready["http"], "kafka": ready["kafka"], "data_dir": str(tmp_path),
-        }  # fmt: skip
-        with urllib.request.urlopen(f"{ready['http']}/healthz", timeout=5) as answer:
-            assert answer.status == 200
-        last = demo.until(final, END_S)
-        assert last["action"] == action
-        if not any(map(carried_out, demo.lines)):
-            demo.until(carried_out, END_S)
-        assert demo.end() == code
+        to_its_end(demo, tmp_path, "PROMOTE")
+        assert demo.end() == 0
     assert all(("action" in line) != ("kind" in line) for line in demo.lines)
     assert len({line["verdict_id"] for line in demo.verdicts}) == len(demo.verdicts)
     assert (tmp_path / "logs" / "judge.log").is_file()
