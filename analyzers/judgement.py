@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import overload
 
 from analyzers import reasons
+from analyzers.budget import Limit
 from analyzers.counts import mean_of_logs
 from analyzers.sli import Reading, Weighed
 from analyzers.slis import kinds
@@ -38,7 +39,7 @@ class Situation:
 
     `step` counts from 0, of `steps`; `weight_applied_us` is when its weight was applied, `first_applied_us`
     when that of the first step was (None: not yet, or nobody told). `invalid_reason` and `hold_reason` are
-    sentences of the judge's own (data loss; a gap). `over`: max_duration has passed.
+    sentences of the judge's own (data loss; a gap). `over`: max_duration has passed. `limit`: of a low error budget.
     """
 
     event_time_us: int
@@ -51,6 +52,12 @@ class Situation:
     invalid_reason: str | None = None
     hold_reason: str | None = None
     over: bool = False
+    limit: Limit | None = None
+
+    @property
+    def pace(self) -> float:
+        """How many times as long steps take as planned."""
+        return 1.0 if self.limit is None or self.limit.pace is None else self.limit.pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,8 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
     """What to do about one candidate. Never raises for any trial that `trial.step` can reach."""
     case = _case(spec, trial, now)
     answer = next(answer for rule in _RULES if (answer := rule(case)) is not None)
+    if now.limit is not None and now.limit.pace is None and answer.action in ("ADVANCE", "PROMOTE"):
+        answer = replace(answer, action="HOLD", reason=f"{now.limit.reason}; otherwise: {answer.reason}")
     if not now.weights_known and spec.mode != "absolute" and answer.conclusion in ("HEALTHY", "INCONCLUSIVE"):
         answer = replace(answer, reason=f"{answer.reason} (nobody told the weights, so {_UNJUDGED})")
     if spec.mode == "shadow":
@@ -229,15 +238,17 @@ def _silent(case: _Case) -> _Answer | None:
 
 
 def _running(case: _Case) -> _Answer | None:
-    now, steps = case.now, case.spec.steps
+    now = case.now
     if now.over:
         return None
     conclusion: Conclusion = "INCONCLUSIVE" if case.open or not case.enforced else "HEALTHY"
     if now.weight_applied_us is None:
         return _Answer("CONTINUE", conclusion, f"waiting until the weight of step {now.step + 1} is applied")
-    left_us = now.weight_applied_us + steps[now.step].duration_us - now.event_time_us
+    left_us = now.weight_applied_us + _duration(case) - now.event_time_us
     if left_us > 0:
         reason = f"step {now.step + 1} of {now.steps} runs for another {reasons.time(left_us)}; "
+        if now.limit is not None and now.pace > 1:
+            reason += f"{now.limit.reason}, now {now.pace:.3g} times as long; "
         return _Answer("CONTINUE", conclusion, reason + reasons.progress(case.open, case.needed))
     if min(step for _, _, step in case.arms) < now.step:
         seen = "its candidate was not" if case.spec.mode == "absolute" else "not both arms were"
@@ -249,16 +260,17 @@ def _running(case: _Case) -> _Answer | None:
     return None
 
 
+def _duration(case: _Case) -> int:
+    """Of the step that runs, at the pace that the error budget allows."""
+    return int(case.spec.steps[case.now.step].duration_us * case.now.pace)
+
+
 def _end(case: _Case) -> _Answer:
     """All steps are done, or max_duration is over: promote, or say what is missing."""
     now, trial, policy = case.now, case.trial, case.spec.policy
     missing: list[str] = []
     applied = now.weight_applied_us
-    if (
-        applied is None
-        or now.step + 1 < now.steps
-        or now.event_time_us < applied + case.spec.steps[now.step].duration_us
-    ):
+    if applied is None or now.step + 1 < now.steps or now.event_time_us < applied + _duration(case):
         missing.append(f"step {now.step + 1} of {now.steps} is not done")
     if now.first_applied_us is None or now.event_time_us - now.first_applied_us < policy.min_duration_us:
         missing.append(f"min_duration {reasons.time(policy.min_duration_us)} is not over")

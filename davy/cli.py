@@ -247,7 +247,7 @@ def support(
 
 @app.command("import", epilog=_example("davy import flagger canary.yaml > checkout.yaml"))
 def import_(
-    system: Annotated[str, typer.Argument(help="argo, flagger or kayenta.")],
+    system: Annotated[str, typer.Argument(help="argo, flagger, kayenta or openslo.")],
     files: Annotated[
         list[Path], typer.Argument(help="Its files; AnalysisTemplates beside the Rollouts that use them.")
     ],

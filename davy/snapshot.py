@@ -13,7 +13,7 @@ from schemas.verdict import Verdict
 from streams import kafka
 
 
-def snapshot(config: Config, topics: Sequence[str] = ("control", "verdicts", "decisions")) -> State:
+def snapshot(config: Config, topics: Sequence[str] = ("control", "verdicts", "decisions", "budgets")) -> State:
     """Topics one after the other: verdicts mean something only once their specs are known."""
     kafka.require_broker(config)
     state = State()

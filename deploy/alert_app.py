@@ -1,4 +1,4 @@
-"""The alert role: reads verdicts, the ledger and circuits, and tells incidents to every receiver of `alerts:`.
+"""The alert role: reads verdicts, the ledger, circuits and budgets, and tells incidents to every receiver of `alerts:`.
 
 1. Take a batch; what is news goes into the outbox of each receiver, on disk.
 2. Save the book of open incidents, with the offsets up to which it has read, by rename.
@@ -24,6 +24,7 @@ from deploy.incident_book import Book, Record
 from deploy.incidents import types
 from deploy.incidents.base import Incident
 from deploy.outbox import Outbox
+from schemas.budget import BudgetStatus
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.decision import Decision
@@ -35,7 +36,10 @@ from streams.clock import Clock
 from streams.standing import HERE
 from streams.topics import ensure_topics
 
-READS: dict[str, type[Record]] = {"verdicts": Verdict, "decisions": Decision, "probes": ProbeResult}
+READS: dict[str, type[Record]] = {
+    "verdicts": Verdict, "decisions": Decision, "probes": ProbeResult,
+    "budgets": BudgetStatus,
+}  # fmt: skip
 BATCH_MAX, POLL_S = 500, 0.5
 REPEAT_S = 60.0
 BOOK = "book.json"

@@ -6,8 +6,10 @@
 | rollback | a verdict to roll back | the ledger says that control has the traffic |
 | failed | an action failed | a later action of the rollout was done |
 | invalid, no-data | verdicts say so for `sustained` | a verdict says something else |
+| burn | an error budget burns too fast | it did not for the alert's short lookback |
 
-Each opens once and is resolved once. What lasts shorter is nobody's incident.
+Each opens once and is resolved once. What lasts shorter is nobody's incident. A burn that gets worse ends as a warning and
+opens as a page; one that gets better stays what it is until it is over.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from deploy.incidents.base import Incident, Severity
+from schemas.budget import BudgetStatus
 from schemas.decision import Decision
 from schemas.probe import ProbeResult
 from schemas.verdict import Verdict
@@ -30,7 +33,9 @@ LASTING: Mapping[str, tuple[str, Severity, str]] = {
 STALE_US = 3_600_000_000
 """Older records open nothing: they are history that is read again."""
 
-Record = Verdict | Decision | ProbeResult
+BURNS: Mapping[str, Severity] = {"PAGE": "critical", "TICKET": "warning"}
+
+Record = Verdict | Decision | ProbeResult | BudgetStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Book:
                 return self._decision(record, now_us)
             case Verdict():
                 return self._verdict(record, sustained_us, now_us)
+            case BudgetStatus():
+                return self._budget(record, now_us)
 
     def _probe(self, result: ProbeResult, now_us: int) -> tuple[Book, list[Incident]]:
         key = f"circuit/{result.target}"
@@ -102,6 +109,20 @@ class Book:
             news += more
         return book, news
 
+    def _budget(self, status: BudgetStatus, now_us: int) -> tuple[Book, list[Incident]]:
+        key, severity = f"burn/{status.key}", BURNS.get(status.alert)
+        if severity is None:
+            return self._over(key, status.time, "it burns slowly enough again")
+        book, news = self, list[Incident]()
+        held = self.open.get(key)
+        if held is not None and held.severity == "warning" and severity == "critical":
+            book, news = self._over(key, status.time, "it burns faster now, and is a page")
+        labels = _labels(status.service, status.environment, None, None, None) | {"slo": status.slo}
+        title = f"{status.service} ({status.environment}): the error budget {status.slo} burns too fast"
+        incident = Incident(key, severity, title, status.reason, status.time, status.time, labels=labels)
+        book, more = book._begun(incident, now_us)
+        return book, [*news, *more]
+
     def _begun(self, incident: Incident, now_us: int) -> tuple[Book, list[Incident]]:
         """Opened now, or nothing new."""
         full = len(self.open) >= OPEN_MAX
@@ -134,7 +155,7 @@ class Book:
 
 
 def _labels(
-    service: str, environment: str, experiment: str, variant: str | None, verdict: str | None
+    service: str, environment: str, experiment: str | None, variant: str | None, verdict: str | None
 ) -> dict[str, str]:
     named = {
         "service": service, "environment": environment, "experiment": experiment, "variant": variant, "verdict_id": verdict,

@@ -34,9 +34,13 @@ from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, 
 from schemas.model import Finite, Identifier, Model, PositiveUs, Text, suggestion, text, validated
 from schemas.probes import Probes
 from schemas.signature import Signing
+from schemas.slo import SLOS_MAX, Slo
 
 DEFAULT_FILE = "davy.yaml"
-TOPICS = ("events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state", "flags")
+TOPICS = (
+    "events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state", "flags",
+    "budgets",
+)  # fmt: skip
 MEASURES_MAX = 64
 INPUTS_MAX = 64
 TARGETS_MAX = 32
@@ -184,6 +188,11 @@ class Config(Model):
     signing: Signing = Signing()
     probes: Probes = Probes()
     alerts: Alerts = Alerts()
+    slos: dict[Identifier, Slo] = Field(
+        default={}, max_length=SLOS_MAX,
+        examples=["{checkout-errors: {service: checkout, environment: production, objective: 99.9%}}"],
+    )  # fmt: skip
+    """Objectives of services, whose error budgets are told on `davy.budgets`; an experiment's `error_budget` is one more."""
     limits: Limits = Limits()
     clock: ClockSettings = ClockSettings()
 

@@ -19,8 +19,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJs
 
 from schemas.errors import UserError
 from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
-from schemas.model import DurationUs, Identifier, InnerShare, Model, PositiveUs, Share, Text, validated
+from schemas.model import DurationUs, Identifier, Model, PositiveUs, Share, Text, validated
 from schemas.sli import SLI_TYPES, SliSpec, SliType
+from schemas.slo import ErrorBudget
 from schemas.spec_rules import CONTROL, RULES
 from schemas.units import Tolerance, parse_share
 
@@ -130,13 +131,6 @@ class Policy(Model):
     approval: Literal["none", "promotion", "steps"] = "none"
     healthy_for_us: DurationUs = Field(default=0, alias="healthy_for", json_schema_extra={"default": "0s"})
     sustained_us: DurationUs = Field(default=30_000_000, alias="sustained", json_schema_extra={"default": "30s"})
-
-
-class ErrorBudget(Model):
-    """The share of requests of the service that must be good over a window."""
-
-    objective: InnerShare = 0.999
-    window_us: PositiveUs = Field(default=30 * 86_400_000_000, alias="window", json_schema_extra={"default": "30d"})
 
 
 class Dependency(Model):

@@ -106,6 +106,7 @@ def dump(judge: Judge) -> bytes:
             "stuck": [[*source, block] for source, block in judge.stuck.items()],
             "changed": [[*group, window] for group, window in windows.changed],
             "experiments": [_dump_experiment(experiment) for experiment in judge.experiments.values()],
+            "budgets": judge.budgets.dump(),
         }),
     }  # fmt: skip
     out = io.BytesIO()
@@ -127,6 +128,8 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
     for item in rest["experiments"]:
         experiment = _load_experiment(item)
         judge.experiments[experiment.spec.id] = experiment
+        judge.budgets.declare(experiment.spec)
+    judge.budgets.restore(rest.get("budgets", []), judge.closed_us)
     _load_windows(judge, state)
     judge.name_windows()
     return judge

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from analyzers import trial as trials
 from analyzers import watch as watching
 from analyzers.arm import EMPTY, ArmWindow, PairWindow
+from analyzers.budget import Limit
 from analyzers.judgement import Judgement, Situation, judge
 from analyzers.trial import Trial
 from analyzers.watch import PAIRS, Watch
@@ -58,6 +59,8 @@ class Experiment:
     """A person ended the experiment."""
     watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
     """Promoted candidates, for as long as a rollback is possible."""
+    limit: Limit | None = None
+    """What the error budget of the service asks for now."""
     _digest: str = ""
 
     @property
@@ -225,6 +228,7 @@ class Experiment:
             invalid_reason=self.invalid,
             hold_reason=hold_reason,
             over=self._over(time_us),
+            limit=self.limit,
         )
 
     def _step_on_schedule(self, time_us: int) -> tuple[int, int | None]:

@@ -16,14 +16,17 @@ from typing import Self
 from analyzers.arm import DURATION, ArmWindow
 from analyzers.histogram import quantiles
 from schemas import __version__
+from schemas.budget import BudgetStatus
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import SAMPLE_RATE_ONE, Claim, ControlCopy, Progress, Truncated
 from schemas.located import Errors
+from schemas.slo import Slo
 from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams.budgets import Budgets
 from streams.deltas import PackedCells, Read
 from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
@@ -58,6 +61,8 @@ class JudgeSettings:
     """What one unit of a measure's total is worth; 1 where not named."""
     unnamed_max: int = UNNAMED_MAX
     """Contents kept of labels that no spec names."""
+    slos: Mapping[str, Slo] = field(default_factory=dict[str, Slo])
+    """Configured objectives of services."""
     owns: Callable[[str, str], bool] = lambda service, environment: True
     """Whether experiments on (service, environment) are judged from this partition."""
 
@@ -68,7 +73,7 @@ class JudgeSettings:
         return cls(
             Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
             limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
-            limits.unnamed_windows,
+            limits.unnamed_windows, config.slos,
             lambda service, environment: delta_partition(service, environment, partitions) == partition,
         )  # fmt: skip
 
@@ -88,7 +93,7 @@ class Alarm:
     text: str
 
 
-Output = Verdict | WindowSummary | Repair | Alarm
+Output = Verdict | WindowSummary | BudgetStatus | Repair | Alarm
 
 
 class Judge:
@@ -100,6 +105,8 @@ class Judge:
         self.fold = Fold(settings.digest, settings.block_records)
         self.windows = Windows(settings.window_us, settings.unnamed_max)
         self.experiments: dict[str, Experiment] = {}
+        slos = {name: slo for name, slo in settings.slos.items() if settings.owns(slo.service, slo.environment)}
+        self.budgets = Budgets(slos)
         self.control_offset = -1
         self.wall_us = 0
         self.last_round_us = 0
@@ -203,6 +210,7 @@ class Judge:
             if not self.settings.owns(spec.service, spec.environment) or (held and held.spec.digest == spec.digest):
                 continue
             self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
+            self.budgets.declare(spec)
             touched.add(spec.id)
         self.name_windows()
         return touched
@@ -227,6 +235,8 @@ class Judge:
             closed = max(closed, self.windows.start(mark))
         moved, self.closed_us = closed > self.closed_us, closed
         self._summaries(closed, out)
+        if moved:
+            out.extend(self.budgets.close(closed))
         stuck = self.fold.stuck(self.settings.gap_timeout_us)
         for source, block in stuck.items():
             if self.stuck.get(source) != block:
@@ -241,6 +251,7 @@ class Judge:
                 )
             if not (moved or gap_changed or asked) or not experiment.live:
                 continue
+            experiment.limit = self.budgets.limit(experiment.spec)
             fresh = asked and experiment.next_window is None
             said = experiment.advance(self.windows, closed, hold) if moved or fresh else []
             if not said and (gap_changed or asked):
@@ -249,6 +260,7 @@ class Judge:
         if moved:
             kept_from = closed - self.settings.keep_us - self.settings.lateness_us
             self.windows.drop(kept_from)
+            self.budgets.forget(kept_from)
             for experiment in self.experiments.values():
                 experiment.forget(kept_from)
         self.windows.forget_totals()
@@ -303,6 +315,7 @@ class Judge:
         revision = sum(source.frontier for source in self.fold.sources.values())
         for group, window in self.windows.take_changed(closed_us):
             for (version, variant), content in sorted(self.windows.labels(group, window).items(), key=_by_label):
+                self.budgets.count(group, window, (version, variant), content)
                 out.append(self._summary(group, window, version, variant, content, revision))
             experiment = self.experiments.get(group[0] or "")
             if experiment is not None and experiment.group == group:

@@ -4,7 +4,7 @@ Protocol (DATAFLOW, section 5), per owned delta partition d:
 
 1. Assigned: read the newest valid state of d, claim d in its own log, go on at the delta offset that belongs to the state
    (`streams.judge_state`). Who reads a later claim than its own has been superseded, and ends, to begin anew.
-2. Every record goes through `Judge.step`; what comes out is produced to davy.windows and davy.verdicts.
+2. Every record goes through `Judge.step`; what comes out is produced to davy.windows, davy.verdicts and davy.budgets.
 3. At the end of the log begin to copy davy.control into d, from the control offset that the state holds on. The judge
    applies a control record only when it reads it back, and only where none is missing before it. A copy that did not come
    back by a later end of the log was lost: all that is missing is copied again.
@@ -22,6 +22,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge
 
+from schemas.budget import BudgetStatus
 from schemas.codec import Malformed, UnknownSchema, iso
 from schemas.config import Config
 from schemas.delta import Claim, ControlCopy, encode_delta
@@ -197,6 +198,8 @@ class JudgeLoop:
                 WINDOWS.inc()
                 key = output.experiment_id or f"{output.service}/{output.environment}"
                 self._produce("windows", key, output.encode(), [])
+            case BudgetStatus():
+                self._produce("budgets", output.key, output.encode(), [])
             case Repair(source, block):
                 ALARMS.inc()
                 log.error(

@@ -42,6 +42,7 @@ def wanted(config: Config) -> list[NewTopic]:
         ("deadletters", 1, kept),
         ("state", 1, compacted),
         ("flags", 1, compacted),
+        ("budgets", 1, compacted | {"min.compaction.lag.ms": str(limits.delta_retention_us // 1000)}),
     ]
     topics = [(config.topic(name), count, settings) for name, count, settings in table]
     if config.topic("events") in config.sources:

@@ -1,18 +1,17 @@
-"""`davy import`: another system's canary configuration as specs of ours."""
+"""`davy import`: another system's canary configuration as specs of ours, or its objectives as `slos:` of davy.yaml."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from davy.importers import SYSTEMS, drafts_of
+from davy.importers import SETTINGS, SYSTEMS, written
 from schemas.errors import UserError
 from schemas.located import Errors, Finding, Located, read, read_text
-from schemas.spec import load_specs
 
 
 def imported(system: str, files: Sequence[Path]) -> str:
-    """The specs as YAML, each checked as `davy lint` would; raises `UserError`."""
+    """The YAML, checked as `davy lint` would; raises `UserError`."""
     if system not in SYSTEMS:
         raise UserError(f"there is no importer for {system}; there are {', '.join(SYSTEMS)}")
     documents: list[Located] = []
@@ -23,9 +22,8 @@ def imported(system: str, files: Sequence[Path]) -> str:
         findings += wrong
     if findings:
         raise Errors(findings)
-    drafts = drafts_of(system)(documents)
-    if not drafts:
-        raise UserError(f"{', '.join(map(str, files))}: there is no canary configuration of {system} in it")
-    text = "---\n".join(draft.text() for draft in drafts)
-    load_specs(text)  # a draft that lint refuses is a fault of ours: it says so
+    text = written(system, documents)
+    if not text:
+        what = "SLO" if system in SETTINGS else "canary configuration"
+        raise UserError(f"{', '.join(map(str, files))}: there is no {what} of {system} in it")
     return text

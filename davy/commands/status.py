@@ -13,6 +13,7 @@ from davy.commands import replay
 from davy.snapshot import snapshot
 from davy.web import answers
 from davy.web.state import State, worst
+from schemas.budget import BudgetStatus
 from schemas.config import Config
 from schemas.errors import UserError
 from schemas.units import parse_duration
@@ -54,7 +55,11 @@ def _code(state: State, names: list[str], latest: list[Verdict]) -> int:
 
 def _json(state: State, names: list[str], config: Config) -> str:
     now_us = Clock.of(config).now_us()
-    return "\n".join(json.dumps(answers.summary(state.experiments[name], now_us), allow_nan=False) for name in names)
+    held = [(state.experiments[name], state.budgets_of(state.experiments[name].spec)) for name in names]
+    said = [
+        answers.summary(experiment, now_us) | {"error_budgets": answers.budgets(found)} for experiment, found in held
+    ]
+    return "\n".join(json.dumps(each, allow_nan=False) for each in said)
 
 
 def _table(state: State, names: list[str], config: Config) -> str:
@@ -71,7 +76,23 @@ def _table(state: State, names: list[str], config: Config) -> str:
         step = "–" if held.step is None else f"{held.step + 1} of {len(held.spec.steps)}"
         told = "none yet" if verdict is None else verdict.action + ("" if now_us < verdict.expires_at else " (expired)")
         table.add_row(name, step, traffic or "–", told, verdict.reason if verdict is not None else "")
+    services = {(state.experiments[name].spec.service, state.experiments[name].spec.environment) for name in names}
+    budgets = [each for each in state.budgets.values() if (each.service, each.environment) in services]
     console = Console()
     with console.capture() as capture:
         console.print(table)
+        if budgets:
+            console.print()
+            console.print(_budgets(budgets))
     return capture.get().rstrip()
+
+
+def _budgets(found: list[BudgetStatus]) -> Table:
+    """Error budgets of the services, the one with least left first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("service", "error budget", "left", "alert", "why"):
+        table.add_column(column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why")
+    for status in sorted(found, key=lambda status: (status.left, status.key)):
+        service = f"{status.service} ({status.environment})"
+        table.add_row(service, status.slo, f"{100 * status.left:.4g} %", status.alert.lower(), status.reason)
+    return table

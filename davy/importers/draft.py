@@ -55,7 +55,7 @@ class Draft:
         if self.canary == CANARY_VERSION or self.control == CONTROL_VERSION:
             notes.append("put in the versions, as your events tell them")
         lines = [f"# From {self.origin}. `davy lint` and `davy plan` say whether it can keep its promises."]
-        lines += [f"# - {note}" for note in notes]
+        lines += notes_of(notes)
         lines += [
             "apiVersion: davy/v1",
             "kind: Experiment",
@@ -67,13 +67,18 @@ class Draft:
             f"  canary: {{version: {_scalar(self.canary)}}}",
             "randomization: request",
             "slis:",
-            *(f"  - {_flow(sli)}" for sli in _named_once(slis)),
+            *(f"  - {flow(sli)}" for sli in _named_once(slis)),
         ]
         if self.policy:
-            lines.append(f"policy: {_flow(self.policy)}")
+            lines.append(f"policy: {flow(self.policy)}")
         lines.append("steps:")
         lines += [f"  - {{weight: {weight:g}%, duration: {duration}}}" for weight, duration in self.steps]
         return "\n".join(lines) + "\n"
+
+
+def notes_of(notes: Sequence[str]) -> list[str]:
+    """As comments, each once."""
+    return [f"# - {note}" for note in dict.fromkeys(notes)]
 
 
 def guessed(name: str, query: str) -> dict[str, str] | None:
@@ -169,7 +174,8 @@ def _named_once(slis: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
     return named
 
 
-def _flow(values: Mapping[str, str]) -> str:
+def flow(values: Mapping[str, str]) -> str:
+    """As one line of YAML."""
     return "{" + ", ".join(f"{name}: {_scalar(value)}" for name, value in values.items()) + "}"
 
 

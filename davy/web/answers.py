@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from davy.web.state import Experiment, State, action_at, worst
+from schemas.budget import BudgetStatus
 from schemas.codec import iso
 from schemas.control import Command, Control
 from schemas.spec import SliSpec
@@ -75,8 +76,20 @@ def _sli(sli: SliSpec) -> Json:
     }  # fmt: skip
 
 
-def detail(experiment: Experiment, now_us: int) -> Json:
-    """Everything about one experiment but its history."""
+def budgets(found: Iterable[BudgetStatus]) -> list[Json]:
+    """Error budgets in short, the one with least left first."""
+    return [
+        {
+            "slo": status.slo, "left": status.left, "alert": status.alert, "objective": status.objective,
+            "window_s": status.window_us / 1e6, "spent": dict(status.spent), "reason": status.reason,
+            "time": iso(status.time),
+        }
+        for status in sorted(found, key=lambda status: status.left)
+    ]  # fmt: skip
+
+
+def detail(experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = ()) -> Json:
+    """Everything about one experiment but its history; `found` are the error budgets of its service."""
     spec = experiment.spec
     return summary(experiment, now_us) | {
         "hypothesis": spec.hypothesis, "randomization": spec.randomization, "control": spec.control,
@@ -86,7 +99,7 @@ def detail(experiment: Experiment, now_us: int) -> Json:
         "command": experiment.command and asked(experiment.command),
         "policy": {"alpha": spec.policy.alpha, "beta": spec.policy.beta, "min_requests": spec.policy.min_requests},
         "verdicts": {name: verdict.to_json() for name, verdict in experiment.current().items()},
-        "spec": spec.source,
+        "error_budgets": budgets(found), "spec": spec.source,
     }  # fmt: skip
 
 

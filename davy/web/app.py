@@ -137,7 +137,8 @@ def _records(app: FastAPI, console: Console) -> None:
     @app.get("/v1/experiments/{experiment_id}")
     def experiment(experiment_id: str) -> Json:
         with console.feed.lock:
-            return answers.detail(console.known(experiment_id), console.clock.now_us())
+            found = console.known(experiment_id)
+            return answers.detail(found, console.clock.now_us(), console.feed.state.budgets_of(found.spec))
 
     @app.get("/v1/experiments/{experiment_id}/verdicts")
     def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
@@ -158,6 +159,14 @@ def _records(app: FastAPI, console: Console) -> None:
             found = [decision for name in names for decision in console.feed.state.decisions.of(name)]
         found.sort(key=lambda decision: (decision.time, decision.sequence), reverse=True)
         return answers.paged(found, limit, cursor)
+
+    @app.get("/v1/budgets")
+    def budgets(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """Error budgets, the one with least left first."""
+        with console.feed.lock:
+            held = list(console.feed.state.budgets.values())
+        found = [status for status in held if service in (None, status.service)]
+        return answers.paged(sorted(found, key=lambda status: (status.left, status.key)), limit, cursor)
 
     @app.get("/v1/annotations")
     def annotations() -> Json:

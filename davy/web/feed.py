@@ -17,6 +17,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from davy.positions import Positions
 from davy.web.state import Record, State
+from schemas.budget import BudgetStatus
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.control import Control
@@ -37,6 +38,7 @@ READERS: dict[str, type[Record]] = {
     "decisions": Decision,
     "probes": ProbeResult,
     "flags": FlagChange,
+    "budgets": BudgetStatus,
 }
 FIRST = ("control", "flags")
 BATCH_MAX = 2_000

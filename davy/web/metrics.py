@@ -30,8 +30,28 @@ class Rollouts(Collector):
         need = GaugeMetricFamily(
             "davy_evidence_harm_log_threshold", "What it must reach alone.", labels=[*where, "sli"]
         )
+        place = ["service", "environment", "slo"]
+        left = GaugeMetricFamily(
+            "davy_error_budget_left",
+            "Share of the error budget that is left; below 0 more than all was spent.",
+            labels=place,
+        )
+        burn = GaugeMetricFamily(
+            "davy_error_budget_burn", "Burn rate over the long lookback of each alert.", labels=[*place, "factor"]
+        )
+        alert = GaugeMetricFamily(
+            "davy_error_budget_alert", "1 while an alert on it is active.", labels=[*place, "severity"]
+        )
         feed = self.feed
         with feed.lock:
+            for status in feed.state.budgets.values():
+                named = [status.service, status.environment, status.slo]
+                left.add_metric(named, status.left)
+                for severity in ("page", "ticket"):
+                    alert.add_metric([*named, severity], int(status.alert == severity.upper()))
+                for rule in status.burns:
+                    if rule.long is not None:
+                        burn.add_metric([*named, f"{rule.factor:g}"], rule.long)
             for name, experiment in feed.state.experiments.items():
                 for variant, share in experiment.weights.items():
                     weight.add_metric([name, variant], share)
@@ -43,7 +63,7 @@ class Rollouts(Collector):
                         need.add_metric([name, variant, row.sli], math.log(row.threshold))
             known, refused = len(feed.state.experiments), feed.state.refused
             newest, counted = feed.state.newest_us, dict(feed.state.counted)
-        yield from (weight, verdict, issued, harm, need)
+        yield from (weight, verdict, issued, harm, need, left, burn, alert)
         yield GaugeMetricFamily("davy_experiments", "Experiments that are known.", value=known)
         yield GaugeMetricFamily("davy_ready", "1 while the stream moves.", value=int(feed.fault() is None))
         yield GaugeMetricFamily(

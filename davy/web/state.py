@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from davy.web.shelf import Shelf
+from schemas.budget import BudgetStatus
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
 from schemas.delta import OTHER
@@ -33,8 +34,9 @@ LABEL_MAX = 256
 """Longer names of versions and variants are not ours: their windows are passed over."""
 
 FLAGS_MAX = 5_000
+BUDGETS_MAX = 1_000
 
-Record = Verdict | WindowSummary | Decision | ProbeResult | Control | FlagChange
+Record = Verdict | WindowSummary | Decision | ProbeResult | Control | FlagChange | BudgetStatus
 WORST_FIRST = ("ROLLBACK", "HOLD", "CONTINUE", "ADVANCE", "PROMOTE")
 
 
@@ -75,6 +77,7 @@ class State:
         self.verdicts: Shelf[str, tuple[int, int, str], Verdict] = Shelf(VERDICTS_EACH, VERDICTS_TOTAL)
         self.decisions: Shelf[str, tuple[int, int, str, str], Decision] = Shelf(DECISIONS_EACH, DECISIONS_TOTAL)
         self.probes: dict[tuple[str, str], ProbeResult] = {}
+        self.budgets: dict[str, BudgetStatus] = {}
         self.flags: dict[str, Flag] = {}
         self.flags_changes = 0
         """Goes up with whatever may change what is told of flags."""
@@ -107,6 +110,8 @@ class State:
                 return self._control(record)
             case FlagChange():
                 return self._flag(record)
+            case BudgetStatus():
+                return self._budget(record)
 
     def _verdict(self, verdict: Verdict) -> bool:
         key = (verdict.event_time, verdict.sequence, verdict.verdict_id)
@@ -162,6 +167,18 @@ class State:
             return False
         self.probes[key] = probe
         return True
+
+    def _budget(self, status: BudgetStatus) -> bool:
+        held = self.budgets.get(status.key)
+        if (held is not None and held.time >= status.time) or (held is None and len(self.budgets) >= BUDGETS_MAX):
+            return False
+        self.budgets[status.key] = status
+        return True
+
+    def budgets_of(self, spec: ExperimentSpec) -> list[BudgetStatus]:
+        """Error budgets of the service of an experiment."""
+        place = (spec.service, spec.environment)
+        return [status for status in self.budgets.values() if (status.service, status.environment) == place]
 
     def _flag(self, change: FlagChange) -> bool:
         if change.document is None:

@@ -26,7 +26,7 @@ class Incident:
     updated: int
     ended: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Service, environment, experiment, variant, target, verdict_id: those that it has."""
+    """Service, environment, experiment, variant, target, slo, verdict_id: those that it has."""
 
     @property
     def identity(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from analyzers import trial as trials
+from analyzers.budget import Limit
 from analyzers.judgement import Judgement, Situation, e_value, judge
 from analyzers.trial import Trial
 from schemas.spec import ExperimentSpec
@@ -284,3 +285,21 @@ def test_a_budget_without_safety_or_without_slis_is_an_answer() -> None:
     none = spec(ERRORS[:-1] + ", mode: shadow}", steps=TWO_STEPS)
     budget = at(trial_of(none), none).budget
     assert (budget.slis, budget.evidence, budget.rollback_risk, budget.promote_risk) == (0, 1.0, 1.0, 1.0)
+
+
+def test_a_low_error_budget_slows_a_step_and_then_holds_it() -> None:
+    experiment = spec(steps=TWO_STEPS)
+    trial = trial_of(experiment, 13)
+    assert at(trial, experiment).action == "ADVANCE"
+    slow = at(trial, experiment, limit=Limit(2.0, "20 % is left"))
+    assert slow.action == "CONTINUE"
+    assert slow.reason.startswith("step 1 of 2 runs for another 55 s; 20 % is left, now 2 times as long; ")
+    held = at(trial, experiment, limit=Limit(None, "9 % is left"))
+    assert (held.action, held.conclusion) == ("HOLD", "HEALTHY")
+    assert held.reason.startswith("9 % is left; otherwise: step 1 of 2 is over")
+    done = trial_of(experiment, 24, step=1)
+    late = {"step": 1, "weight_applied_us": MINUTE, "first_applied_us": 0}
+    assert at(done, experiment, **late).action == "PROMOTE"
+    assert at(done, experiment, limit=Limit(None, "9 % is left"), **late).action == "HOLD"
+    harmed = at(trial_of(experiment, 13, c=(500, 60)), experiment, limit=Limit(None, "9 % is left"))
+    assert harmed.action == "ROLLBACK", "a low budget never keeps a harmful release"

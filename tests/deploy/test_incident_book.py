@@ -9,6 +9,7 @@ import pytest
 
 from deploy.incident_book import STALE_US, Book, Record
 from deploy.incidents.base import Incident
+from schemas.budget import BudgetStatus
 from schemas.decision import Decision
 from tests.deploy.test_dependencies import result
 from tests.deploy.verdicts import NOW, verdict
@@ -80,3 +81,24 @@ def test_a_failed_action_is_over_once_one_is_done() -> None:
 def test_history_opens_nothing(record: Record) -> None:
     assert told(record, now_us=NOW + STALE_US + 1) == []
     assert len(told(record)) == 1
+
+
+def burns(alert: Any, at: int = NOW) -> BudgetStatus:
+    return BudgetStatus(
+        "errors", "cart", "prod", at, 0.999, 30 * 86_400 * SECOND, None, 1, 10, 5, 5.0, 0.2, alert, None, (), {},
+        "20 % of the error budget errors is left",
+    )  # fmt: skip
+
+
+def test_a_budget_that_burns_is_one_incident_which_may_get_worse_but_does_not_flap() -> None:
+    key, times = "burn/cart/prod/errors", iter(range(NOW, NOW + 100))
+    alerts = ("NONE", "TICKET", "TICKET", "PAGE", "TICKET", "PAGE", "NONE", "NONE")
+    book, told = Book(), list[tuple[str, str, bool]]()
+    for alert in alerts:
+        book, news = book.take(burns(alert, next(times)), SUSTAINED, NOW)
+        told += [(incident.key, incident.severity, incident.ended is not None) for incident in news]
+    assert told == [(key, "warning", False), (key, "warning", True), (key, "critical", False), (key, "critical", True)]
+    assert not book.open
+    _, (incident,) = book.take(burns("PAGE"), SUSTAINED, NOW)
+    assert incident.labels == {"service": "cart", "environment": "prod", "slo": "errors"}
+    assert incident.title == "cart (prod): the error budget errors burns too fast"

@@ -80,7 +80,7 @@ def test_measures_may_be_a_list_of_names() -> None:
 
 def test_topics_are_a_closed_set() -> None:
     assert Config().topic("state") == "davy.state"
-    assert len(TOPICS) == 10
+    assert len(TOPICS) == 11
     with pytest.raises(ValueError, match="there is no topic 'verdict'"):
         Config().topic("verdict")
 
@@ -112,7 +112,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("limits: {block_records: 100000}", ["1:25: block_records: '100000' must be less than or equal to 65536"]),
     ("clock: {speed: nan}", ["1:16: speed: 'nan' must be a finite number, like 5"]),
     ("specs: [a]", ["1:8: specs: must be text"]),
-    ("a: 1\n---\nb: 2", ["1:1: unknown field 'a': say one of kafka, embedded, prefix, data_dir, clickhouse, retention, schema_registry, inputs, dimensions, measures, specs, traffic_dir, traffic, notify, http, health, signing, probes, alerts, limits, clock", "3:1: a davy.yaml has one document only: join them"]),
+    ("a: 1\n---\nb: 2", ["1:1: unknown field 'a': say one of kafka, embedded, prefix, data_dir, clickhouse, retention, schema_registry, inputs, dimensions, measures, specs, traffic_dir, traffic, notify, http, health, signing, probes, alerts, slos, limits, clock", "3:1: a davy.yaml has one document only: join them"]),
     ("- a", ["1:1: a davy.yaml is a mapping: say for example embedded: true"]),
     ("a: [", ["1:5: this is not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"]),
 ]  # fmt: skip
@@ -147,6 +147,7 @@ def test_json_schema_names_every_field() -> None:
     json.dumps(schema)
     assert set(schema["properties"]) == {
         "kafka", "embedded", "prefix", "data_dir", "clickhouse", "retention", "schema_registry", "inputs", "dimensions",
-        "measures", "specs", "traffic_dir", "traffic", "notify", "http", "health", "signing", "probes", "alerts", "limits", "clock",
+        "measures", "specs", "traffic_dir", "traffic", "notify", "http", "health", "signing", "probes", "alerts", "slos", "limits",
+        "clock",
     }  # fmt: skip
     assert "required" not in schema

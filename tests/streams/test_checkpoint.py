@@ -9,6 +9,7 @@ from schemas.config import load_config
 from schemas.control import Command, Control
 from schemas.delta import ControlCopy
 from schemas.record import Record
+from schemas.slo import Slo
 from streams import checkpoint
 from streams import scenario as scenarios
 from streams.deltas import Read
@@ -23,9 +24,11 @@ LENGTH_US = 60_000_000
 
 def log_of(name: str) -> tuple[list[Read], JudgeSettings]:
     """A minute of a scenario as the judge's log: specs, shifts, cells, progress, a person's pause and resume."""
-    config = load_config(None)
-    settings = JudgeSettings.of(config, 0, 1, {"recorded": "recorded"})
     scenario = scenarios.load(name)
+    spec = scenario.spec
+    slo = Slo.model_validate({"service": spec.service, "environment": spec.environment, "objective": "99.9%"})
+    config = load_config(None).model_copy(update={"slos": {"errors": slo}})
+    settings = JudgeSettings.of(config, 0, 1, {"recorded": "recorded"})
     weights = {"control": 0.9, "canary": 0.1}
     batch = Simulator(scenario, 3, 300.0).events(BEGIN_US, BEGIN_US + LENGTH_US, weights)
     recording = Recording.of(pa.Table.from_batches([batch]))
@@ -51,6 +54,7 @@ def test_going_on_from_any_checkpoint_changes_nothing(name: str) -> None:
     whole = Judge(settings)
     expected = [said(whole.step(delta)) for delta in deltas]
     assert sum(map(len, expected)) > 20
+    assert any(isinstance(output, dict) and "burns" in output for outputs in expected for output in outputs)
     for cut in range(1, len(deltas), 3):
         judge = Judge(settings)
         for delta in deltas[:cut]:

@@ -58,6 +58,7 @@ export function experiment(main, id, health) {
       { key: "title", of: [detail.id, detail.variants, detail.hypothesis], make: () => title(detail) },
       ...(latest.length ? latest.map((v) => ({ key: `strip ${v.variant}`, of: [v.verdict_id, latest.length], make: () => strip(v, detail, latest.length) })) : [{ key: "strip", of: 0, make: () => waiting() }]),
       { key: "steps", of: [detail.plan, detail.step, detail.weights, latest.map((v) => v.action)], make: () => steps(detail) },
+      { key: "budgets", of: detail.error_budgets, make: () => (detail.error_budgets.length ? budgets(detail) : null) },
       { key: "act", of: [detail.command, detail.weights], make: () => act(detail, records) },
       { key: "span", of: [ask.get("from"), ask.get("to"), ask.get("last")], make: () => spans(ask) },
       { key: "timeline", of: [seen, chosen], make: () => timeline(detail, verdicts, decisions, annotations, span, onspan) },
@@ -71,12 +72,13 @@ export function experiment(main, id, health) {
     document.title = `${latest.length ? `${standing(latest[0].conclusion)[0]} ` : ""}${id} · Davy`;
   }
 
-  const close = listen(`/v1/stream?experiment=${encodeURIComponent(id)}`, ["verdict", "window", "decision", "control"], {
+  const close = listen(`/v1/stream?experiment=${encodeURIComponent(id)}`, ["verdict", "window", "decision", "control", "budget"], {
     onopen: () => { health.alive(); load(); },
     onlost: () => health.lost(),
     onevent: (kind, record) => {
       health.heard();
-      if (kind === "control") { if (record.body.text !== undefined) records.take("annotation", record); stale = true; } else if (records.take(kind, record)) stale ||= kind !== "window"; else return;
+      if (kind === "budget") { if (record.service !== detail?.service || record.environment !== detail.environment) return; stale = true; }
+      else if (kind === "control") { if (record.body.text !== undefined) records.take("annotation", record); stale = true; } else if (records.take(kind, record)) stale ||= kind !== "window"; else return;
       soon();
     },
   });
@@ -125,6 +127,13 @@ function steps(detail) {
   const weights = Object.entries(detail.weights).filter(([, share]) => share > 0);
   return card("Steps, and traffic now", {}, el("ol", { class: "steps" }, ...detail.plan.map((step, i) => el("li", { class: i < now ? "done" : i === now && !out ? "now" : "", "aria-current": i === now ? "step" : null }, `${percent(step.weight)} for ${lasting(step.duration_s)}`))),
     weights.length ? el("div", { class: "shares" }, ...weights.map(([name, share]) => el("span", { class: name === detail.control ? "" : "candidate", style: { width: `${share * 100}%` } }, `${name} ${percent(share)}`))) : el("p", { class: "quiet" }, "No weights applied yet."));
+}
+
+const BURNS = { PAGE: "bad", TICKET: "wait", NONE: "good" };
+function budgets(detail) {
+  const spent = (budget) => Object.entries(detail.variants).map(([name, version]) => `${name} spent ${percent(budget.spent[version] ?? 0, 2)}`).join(", ");
+  return card("Error budgets of the service", {}, ...detail.error_budgets.map((budget) => el("p", {},
+    el("span", { class: `pill ${BURNS[budget.alert]}` }, `${percent(budget.left)} left`), " ", said(budget.reason), el("span", { class: "quiet" }, ` · ${spent(budget)}`))));
 }
 
 function spans(ask) {

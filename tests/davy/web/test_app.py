@@ -14,6 +14,8 @@ from davy.web.answers import ARGO_BYTES_MAX, HOOKS
 from davy.web.app import make
 from davy.web.events import Events
 from davy.web.feed import Feed
+from davy.web.metrics import Rollouts
+from schemas.budget import BudgetBurn, BudgetStatus
 from schemas.codec import micros
 from schemas.config import load_config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
@@ -236,3 +238,37 @@ def test_annotations_and_commands_are_taken_into_the_state(client: TestClient, f
     (item,) = client.get("/v1/annotations").json()["items"]
     assert (item["time"], item["body"]["text"]) == ("2026-01-01T00:00:00.000000Z", "deploy")
     assert json.dumps(item, allow_nan=False)
+
+
+def status(slo: str, left: float, service: str = SPEC.service, at: int = 1) -> BudgetStatus:
+    burn = BudgetBurn("page", 14.4, 3_600_000_000, 300_000_000, 15.5, None, False)
+    return BudgetStatus(
+        slo, service, SPEC.environment, at, 0.999, 30 * 86_400_000_000, None, 5, 100, 3, 4.0, left, "TICKET", 1, (burn,),
+        {"2.4.0": 0.25}, f"{left:.0%} is left",
+    )  # fmt: skip
+
+
+def test_error_budgets_are_told_the_least_left_first(client: TestClient, feed: Feed) -> None:
+    for told in (status("a", 0.5), status("b", -0.5), status("b", 0.9, at=0), status("c", 0.1, "other")):
+        feed.state.take(told)
+    assert [each["slo"] for each in client.get("/v1/budgets").json()["items"]] == ["b", "c", "a"]
+    (own,) = client.get("/v1/budgets?service=other").json()["items"]
+    assert (own["slo"], own["burns"][0]["long"], own["time"]) == ("c", 15.5, "1970-01-01T00:00:00.000001Z")
+    detail = client.get(f"/v1/experiments/{ID}").json()
+    assert [(each["slo"], each["left"], each["alert"]) for each in detail["error_budgets"]] == [
+        ("b", -0.5, "TICKET"), ("a", 0.5, "TICKET"),
+    ]  # fmt: skip
+    samples = {
+        (
+            sample.name,
+            sample.labels.get("slo"),
+            sample.labels.get("severity"),
+            sample.labels.get("factor"),
+        ): sample.value
+        for metric in Rollouts(feed).collect()
+        for sample in metric.samples
+    }
+    assert samples["davy_error_budget_left", "b", None, None] == -0.5
+    assert samples["davy_error_budget_burn", "a", None, "14.4"] == 15.5
+    assert samples["davy_error_budget_alert", "a", "ticket", None] == 1
+    assert samples["davy_error_budget_alert", "a", "page", None] == 0
