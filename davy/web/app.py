@@ -14,12 +14,13 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
 from davy.web import answers, control_routes, flag_routes
 from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
+from davy.web.api import Api
 from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
@@ -45,6 +46,19 @@ Cursor = Annotated[int, Query(ge=0)]
 class HookBody(BaseModel):
     """Flagger's: more fields may come with its versions."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "checkout",
+                    "namespace": "shop",
+                    "phase": "Progressing",
+                    "metadata": {"experiment": "demo-errors"},
+                }
+            ]
+        }
+    )
+
     name: Text
     namespace: str = ""
     phase: str = ""
@@ -66,9 +80,7 @@ class Tagged(JSONResponse):
 
 def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     """The application over a feed that someone else runs."""
-    app = FastAPI(
-        title="Davy", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json", default_response_class=Tagged
-    )
+    app = Api(default_response_class=Tagged)
     console = Console(config, feed, events, Clock.of(config))
     _guards(app, console.clock)
     for routes in (_service, _records, _hooks, control_routes.routes, flag_routes.routes, _page):
@@ -105,9 +117,10 @@ def _guards(app: FastAPI, clock: Clock) -> None:
 def _service(app: FastAPI, console: Console) -> None:
     @app.get("/healthz")
     async def healthz() -> Json:
+        """Whether the process lives."""
         return {"ok": True}
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses={503: {"description": "Not ready: `reason` says why."}})
     async def readyz(report: bool = False) -> Response:
         """503 while not ready; with `report` it is told, not refused: for people's pages."""
         fault, faults = console.feed.fault(), console.feed.faults()
@@ -115,11 +128,12 @@ def _service(app: FastAPI, console: Console) -> None:
         body = {"ready": fault is None, "reason": fault, "roles": roles}
         return JSONResponse(body, 200 if fault is None or report else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:
+        """For Prometheus."""
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/v1/stream")
+    @app.get("/v1/stream", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
     async def stream(experiment: str | None = None, overview: bool = False) -> Response:
         """All news; those of one experiment; or, for an overview, once a second what changed of the list."""
         if console.events.full:
@@ -131,29 +145,34 @@ def _service(app: FastAPI, console: Console) -> None:
 def _records(app: FastAPI, console: Console) -> None:
     @app.get("/v1/experiments")
     def experiments(limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """All experiments, the latest applied first, each with its worst candidate's verdict."""
         with console.feed.lock:
             return answers.paged(answers.experiments(console.feed.state, console.clock.now_us()), limit, cursor)
 
     @app.get("/v1/experiments/{experiment_id}")
     def experiment(experiment_id: str) -> Json:
+        """Everything about one experiment but its history."""
         with console.feed.lock:
             found = console.known(experiment_id)
             return answers.detail(found, console.clock.now_us(), console.feed.state.budgets_of(found.spec))
 
     @app.get("/v1/experiments/{experiment_id}/verdicts")
     def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """Its verdicts, the newest first."""
         with console.feed.lock:
             console.known(experiment_id)
             return answers.paged(reversed(console.feed.state.verdicts.of(experiment_id)), limit, cursor)
 
     @app.get("/v1/experiments/{experiment_id}/windows")
     def windows(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """Its closed windows, per variant, the newest first."""
         with console.feed.lock:
             console.known(experiment_id)
             return answers.paged(reversed(console.feed.state.windows.of(experiment_id)), limit, cursor)
 
     @app.get("/v1/decisions")
     def decisions(experiment: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """The ledger: what was done or refused, by whom and why, the newest first."""
         with console.feed.lock:
             names = list(console.feed.state.experiments) if experiment is None else [experiment]
             found = [decision for name in names for decision in console.feed.state.decisions.of(name)]
@@ -170,6 +189,7 @@ def _records(app: FastAPI, console: Console) -> None:
 
     @app.get("/v1/annotations")
     def annotations() -> Json:
+        """What people and programs noted: deploys, changes of configuration."""
         with console.feed.lock:
             return {"items": [record.to_json() for record in console.feed.state.annotations], "next": None}
 
@@ -177,6 +197,7 @@ def _records(app: FastAPI, console: Console) -> None:
 def _hooks(app: FastAPI, console: Console) -> None:
     @app.get("/v1/argo/{experiment_id}")
     def argo(experiment_id: str, variant: str | None = None) -> Json:
+        """For an Argo Rollouts `web` metric: of the worst candidate, or of one."""
         with console.feed.lock:
             found = console.known(experiment_id)
             if variant is not None and variant not in found.spec.candidates:
@@ -187,8 +208,11 @@ def _hooks(app: FastAPI, console: Console) -> None:
                 console.clock.now_us(),
             )
 
-    @app.post("/v1/flagger/{hook}")
+    @app.post(
+        "/v1/flagger/{hook}", response_class=PlainTextResponse, responses={409: {"description": "It does not pass."}}
+    )
     def flagger(hook: str, body: HookBody) -> Response:
+        """Flagger's webhooks: 200, or 409 with the reason as text."""
         if hook not in answers.HOOKS:
             raise HTTPException(404, f"there is no hook {hook!r}; there are {', '.join(answers.HOOKS)}")
         name = (body.metadata or {}).get("experiment") or body.name
@@ -200,17 +224,17 @@ def _hooks(app: FastAPI, console: Console) -> None:
 
 
 def _page(app: FastAPI, console: Console) -> None:
-    @app.get("/v1/{path:path}")
+    @app.get("/v1/{path:path}", include_in_schema=False)
     async def unknown(path: str) -> Response:
         raise HTTPException(404, f"there is nothing at /v1/{path}")
 
-    @app.get("/{name}")
+    @app.get("/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in PAGE_FILES:
             raise HTTPException(404, f"there is nothing at /{name}")
         return _file(name)
 
-    @app.get("/")
+    @app.get("/", include_in_schema=False)
     async def index() -> Response:
         return _file("index.html")
 

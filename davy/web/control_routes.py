@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from davy.commands import apply
 from davy.web.answers import Json
@@ -22,6 +22,18 @@ from schemas.located import Errors
 from schemas.spec import load_specs
 
 TAGS_MAX = 20
+SPEC_EXAMPLE = """\
+apiVersion: davy/v1
+kind: Experiment
+id: checkout-2.4.0
+service: checkout
+environment: production
+variants: {control: {version: 2.3.1}, canary: {version: 2.4.0}}
+slis:
+  - {name: errors, type: error_ratio, max_increase: 0.5pp}
+steps:
+  - {weight: 10%, duration: 10m}
+"""
 
 Actor = Annotated[str, Query(min_length=1, max_length=TEXT_MAX)]
 Reason = Actor
@@ -29,6 +41,10 @@ Reason = Actor
 
 class CommandBody(Strict):
     """What a person asks for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"command": "pause", "reason": "the database is slow", "actor": "jo"}]}
+    )
 
     command: Literal["approve", "pause", "resume", "promote", "abort", "rollback"]
     reason: Text
@@ -41,15 +57,31 @@ class CommandBody(Strict):
 class AnnotationBody(Strict):
     """A deploy, a change of configuration."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"time": "2026-11-25T12:00:00Z", "text": "database migrated", "tags": ["database"]}]
+        }
+    )
+
     time: str | None = None
     text: Text
     tags: Annotated[tuple[Text, ...], Field(max_length=TAGS_MAX)] = ()
 
 
+def yaml_body(example: str) -> dict[str, Any]:
+    """How OpenAPI says that a route takes YAML."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/yaml": {"schema": {"type": "string"}, "example": example}},
+        }
+    }
+
+
 def routes(app: FastAPI, console: Console) -> None:
     """Add them to the application."""
 
-    @app.post("/v1/experiments")
+    @app.post("/v1/experiments", status_code=202, openapi_extra=yaml_body(SPEC_EXAMPLE))
     async def put_in_force(
         request: Request, actor: Actor = "http", reason: Reason = "applied",
         authorization: Annotated[str | None, Header()] = None,
@@ -68,10 +100,11 @@ def routes(app: FastAPI, console: Console) -> None:
         await console.send(*(apply.applied(spec, now_us, actor, reason) for spec in specs))
         return JSONResponse({"accepted": True, "experiments": [spec.id for spec in specs]}, 202)
 
-    @app.post("/v1/experiments/{experiment_id}/commands")
+    @app.post("/v1/experiments/{experiment_id}/commands", responses={409: {"description": "Another came first."}})
     async def command(
         experiment_id: str, body: CommandBody, authorization: Annotated[str | None, Header()] = None
     ) -> Json:
+        """A person's command: it lands in the ledger with who, when and why, and the rollout obeys it."""
         console.allowed(authorization)
         with console.feed.lock:
             known = console.known(experiment_id)
@@ -93,6 +126,7 @@ def routes(app: FastAPI, console: Console) -> None:
 
     @app.post("/v1/annotations")
     async def annotate(body: AnnotationBody, authorization: Annotated[str | None, Header()] = None) -> Json:
+        """A note shown on every chart, at its time or now."""
         console.allowed(authorization)
         try:
             time_us = console.clock.now_us() if body.time is None else micros(body.time)

@@ -20,16 +20,17 @@ from fastapi.responses import JSONResponse, Response
 
 from davy.web.answers import Json
 from davy.web.console import Console
-from davy.web.control_routes import Actor, Reason
+from davy.web.control_routes import Actor, Reason, yaml_body
 from davy.web.state import Experiment, State
 from deploy import splitter
-from schemas.flag import FlagChange, flags_document, load_flag
+from schemas.flag import EXAMPLE, FlagChange, flags_document, load_flag
 from schemas.located import Errors
 
 WAIT_MAX_S = 30.0
 WAITING_MAX = 500
 """Of more at a time, each gets its answer at once."""
 POLL_S = 0.1
+TAKEN: dict[int | str, dict[str, Any]] = {409: {"description": "It is an experiment's: only its rollout changes it."}}
 
 
 class Flags:
@@ -73,6 +74,7 @@ def routes(app: FastAPI, console: Console) -> None:
     async def get_flags(
         wait: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0.0, if_none_match: Annotated[str | None, Header()] = None
     ) -> Response:
+        """All flags, and one for each experiment, as flagd's evaluators read them; with `wait` as soon as anything changed."""
         nonlocal waiting
         if not console.feed.caught_up:
             raise HTTPException(503, "the console still reads what was: what you have is newer, ask again in a second")
@@ -89,7 +91,7 @@ def routes(app: FastAPI, console: Console) -> None:
             return Response(status_code=304, headers={"ETag": tag})
         return Response(body, media_type="application/json", headers={"ETag": tag})
 
-    @app.put("/v1/flags/{key}")
+    @app.put("/v1/flags/{key}", status_code=202, openapi_extra=yaml_body(EXAMPLE), responses=TAKEN)
     async def put_flag(
         key: str, request: Request, actor: Actor = "http", reason: Reason = "set",
         authorization: Annotated[str | None, Header()] = None,
@@ -110,13 +112,14 @@ def routes(app: FastAPI, console: Console) -> None:
         await console.send(FlagChange(key, console.clock.now_us(), actor, reason, text))
         return JSONResponse({"accepted": True, "key": key}, 202)
 
-    @app.delete("/v1/flags/{key}")
+    @app.delete("/v1/flags/{key}", responses=TAKEN)
     async def delete_flag(
         key: str,
         actor: Actor = "http",
         reason: Reason = "removed",
         authorization: Annotated[str | None, Header()] = None,
     ) -> Json:
+        """Remove a flag: whoever asks gets the default of their own code."""
         console.allowed(authorization)
         _not_of_experiment(console, key)
         with console.feed.lock:
