@@ -17,7 +17,7 @@ from schemas.errors import UserError
 MARKER = "demo"
 """Its presence says: what lies here was made by a demo. It is also the lock of a running one."""
 CONFIG = "davy.yaml"
-STATE = (CONFIG, "logs", "traffic", "executor", "faust", "live", "clickhouse", "sink.json", "scrape")
+STATE = (CONFIG, "logs", "traffic", "executor", "faust", "live", "clickhouse", "sink.json", "scrape", "spool")
 """Everything that a demo's processes keep in the folder."""
 
 

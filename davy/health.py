@@ -75,7 +75,7 @@ def watched(config: Config, role: str, stop: threading.Event) -> Generator[None]
         positions.start()
         standings = positions.standings
     REGISTRY.register(Standings(standings, lambda: {role: fault()}))
-    with answering(config, role, fault):
+    with answering(config, role, lambda: fault() or HERE.trouble):
         yield
 
 

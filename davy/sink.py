@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import structlog
@@ -20,16 +20,15 @@ from prometheus_client import Counter, Gauge
 
 from davy.sink_queries import QueryServer
 from davy.spool import Spool
-from schemas.codec import Malformed, UnknownSchema
 from schemas.config import INTEGER_MEASURES, Config
 from schemas.errors import InfrastructureError
 from streams import kafka
 from streams.membership import member, number
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
+from streams.sinks.columns import Columns, joined, read, span_us
 from streams.sinks.embedded import EmbeddedStore, Locked
 from streams.sinks.rows import READERS
-from streams.sinks.tables import Row
 from streams.standing import HERE
 from streams.topics import ensure_topics
 
@@ -41,6 +40,8 @@ BATCH_MAX = 5_000
 POLL_S = 0.1
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
+FETCH: Mapping[str, int] = {"fetch.max.bytes": 64 << 20, "max.partition.fetch.bytes": 8 << 20}
+"""After an outage there is much to read; the library's own fetches of a megabyte are slower than what becomes of them."""
 OPEN_TIMEOUT_S = 20.0
 """How long a `davy query` may have the folder before we give up."""
 ROLL_UP_S = 30.0
@@ -63,9 +64,12 @@ class SinkLoop:
         self.config = config
         self.store = store
         self.spool = Spool(config.data_dir / "spool" / str(number(config, "sink")), config.limits.spool_bytes)
-        self._readers = {config.topic(name): reader for name, reader in READERS.items()}
-        self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **member(config, "sink"))
-        self._rows: defaultdict[str, list[Row]] = defaultdict(list)
+        self._topics = {config.topic(name): name for name in READERS}
+        self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **FETCH, **member(config, "sink"))
+        self._values: defaultdict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
+        """Partition, offset and value of what was read and not decoded yet, by topic."""
+        self._rows: dict[str, Columns] = {}
+        """What was decoded and is neither in the store nor in the spool, by table."""
         self._next: dict[tuple[str, int], int] = {}
         self._held = self._newest_us = 0
         self._flushed_at = time.monotonic()
@@ -73,6 +77,8 @@ class SinkLoop:
         self._retry_at = self._roll_up_at = 0.0
         self._pause_s = RETRY_FIRST_S
         self._paused: list[TopicPartition] = []
+        self._full_until, self._full_bytes = 0.0, 0
+        """Until when the spool is not asked again, unless it holds fewer bytes than it did when it had no room."""
         self._changed: tuple[int, int] | None = None
         """Starts of windows, [first, last], that the roll-ups do not know yet."""
         SPOOL_MAX.set(config.limits.spool_bytes)
@@ -89,11 +95,15 @@ class SinkLoop:
             if not len(self.spool):
                 self._serve_store()
         finally:
-            self._consumer.close()
+            self.close()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
 
     def begin(self) -> None:
         """Join the group, or take all partitions where the broker keeps no groups worth the name."""
-        topics = list(self._readers)
+        topics = list(self._topics)
         if self.config.embedded:
             places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
             self._consumer.assign(places)
@@ -120,7 +130,7 @@ class SinkLoop:
             self._consumer.pause(self._paused)
 
     def take(self, message: Message) -> None:
-        """Hold one record's rows; one that cannot be read is counted and passed over."""
+        """Hold one record."""
         error, topic, partition = message.error(), message.topic(), message.partition()
         offset, value = message.offset(), message.value()
         if error is not None:
@@ -130,32 +140,38 @@ class SinkLoop:
             return
         self._next[topic, partition] = offset + 1
         self._held += 1
-        if value is None:
-            return
-        try:
-            found = self._readers[topic](value)
-        except (Malformed, UnknownSchema) as error:
-            UNREADABLE.labels(topic).inc()
-            log.warning("unreadable record", topic=topic, partition=partition, offset=offset, error=str(error))
-            return
-        for table, rows in found.items():
-            self._rows[table] += rows
+        if value is not None:
+            self._values[topic].append((partition, offset, value))
+
+    def _decode(self) -> None:
+        """Make columns of what is held; a record that cannot be read is counted and passed over."""
+        for topic, held in self._values.items():
+            found, unreadable = read(self._topics[topic], [value for _, _, value in held])
+            for index, error in unreadable:
+                partition, offset, _ = held[index]
+                UNREADABLE.labels(topic).inc()
+                log.warning("unreadable record", topic=topic, partition=partition, offset=offset, error=error)
+            for table, columns in found.items():
+                self._rows[table] = joined(self._rows.get(table), columns)
+        self._values.clear()
 
     def _due(self) -> bool:
         old = time.monotonic() - self._flushed_at >= FLUSH_S
-        return bool(self._next) and (old or self._held >= FLUSH_RECORDS)
+        return bool(self._next) and (old or (self._held >= FLUSH_RECORDS and not self._paused))
 
     # -- store and spool -----------------------------------------------------------------------------------------
 
     def flush(self) -> bool:
         """Write what is held to the store, or to the spool while that is away or has older rows; then commit. False where
         neither takes it: it is held on to."""
-        if not len(self.spool) and self._reachable():
+        self._decode()
+        if not len(self.spool) and self.reachable():
             for table in list(self._rows):
                 if not self._insert(table, self._rows[table]):
                     break
                 del self._rows[table]
-        if self._rows and not self.spool.put(self._rows):
+        if self._rows and not self._spooled():
+            self._flushed_at = time.monotonic()
             return False
         self._rows.clear()
         self._measure()
@@ -164,9 +180,19 @@ class SinkLoop:
         self._flushed_at = time.monotonic()
         return True
 
+    def _spooled(self) -> bool:
+        """Whether the spool took what is held. More than its limit waits until the store is back."""
+        now = time.monotonic()
+        if now < self._full_until and self.spool.bytes >= self._full_bytes:
+            return False
+        if self.spool.put(self._rows):
+            return True
+        self._full_until, self._full_bytes = now + RETRY_MAX_S, self.spool.bytes
+        return False
+
     def _serve_store(self) -> None:
         """One file of the spool, and roll-ups where they are due."""
-        if not self._reachable():
+        if not self.reachable():
             return
         found = self.spool.oldest()
         if found is not None:
@@ -182,29 +208,28 @@ class SinkLoop:
                 self._changed = None
             self._roll_up_at = time.monotonic() + ROLL_UP_S
 
-    def _reachable(self) -> bool:
+    def reachable(self) -> bool:
         """Whether the store is there, as far as we know; it gets its tables when it first is."""
         if time.monotonic() < self._retry_at:
             return False
-        return self._prepared or self._asked(self.prepare)
+        return self._prepared or self._asked(self._prepare)
 
-    def prepare(self) -> None:
-        """Give the store its tables. Raises `StoreUnavailable`."""
+    def _prepare(self) -> None:
         keep_us = {str(table): us for table, us in self.config.retention.items()}
         self.store.migrate([*INTEGER_MEASURES, *self.config.measures], keep_us)
         first = self.store.not_rolled_up_us()  # what a former process stored after its last roll-up
         self._changed = (first, max(first, time.time_ns() // 1000))
         self._prepared = True
 
-    def _insert(self, table: str, rows: Sequence[Row]) -> bool:
-        if not self._asked(lambda: self.store.insert(table, rows)):
+    def _insert(self, table: str, columns: Columns) -> bool:
+        if not self._asked(lambda: self.store.add(table, columns)):
             return False
-        ROWS.labels(table).inc(len(rows))
+        ROWS.labels(table).inc(len(columns))
         if table == "windows":
-            starts = [int(row["start"]) for row in rows]
-            first, last = self._changed or (starts[0], starts[0])
-            self._changed = (min(first, *starts), max(last, *starts))
-            self._newest_us = max(self._newest_us, *(int(row["end"]) for row in rows))
+            first, last = span_us(columns, "start")
+            held = self._changed or (first, last)
+            self._changed = (min(first, held[0]), max(last, held[1]))
+            self._newest_us = max(self._newest_us, span_us(columns, "end")[1])
             EVENT_TIME.set(self._newest_us / 1e6)
         return True
 
@@ -217,8 +242,9 @@ class SinkLoop:
             log.warning("the store does not answer; rows are kept", error=str(error), pause_s=self._pause_s)
             self._retry_at = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, RETRY_MAX_S)
+            HERE.trouble = f"the store takes no rows; they wait in {self.spool.folder}: {error}"
             return False
-        self._pause_s = RETRY_FIRST_S
+        self._pause_s, HERE.trouble = RETRY_FIRST_S, None
         return True
 
     def _measure(self) -> None:
@@ -247,7 +273,7 @@ def run(config: Config, stop: threading.Event) -> None:
         store = stack.enter_context(_opened(config, stop))
         loop = SinkLoop(config, store)
         if isinstance(store, EmbeddedStore):
-            loop.prepare()  # before anybody asks
+            loop.reachable()  # it has its tables before anybody asks
             stack.enter_context(QueryServer(store, config.data_dir))
         log.info("ready", store="embedded" if config.clickhouse is None else "server")
         loop.run(stop)

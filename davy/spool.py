@@ -1,29 +1,33 @@
 """Rows on disk while the store is away: files in order, each whole or not there, up to a number of bytes.
 
-A file holds rows of several tables, as JSON, compressed. It is written beside its place, flushed to the disk, then named; so a
-kill leaves no half file. Rows are absolute, so that a file which was stored and then not deleted does no harm.
+A file holds rows of several tables, each as a stream of Arrow, compressed. It is written beside its place, flushed to the
+disk, then named; so a kill leaves no half file. Rows are absolute, so that a file which was stored and then not deleted does
+no harm.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # has no types
 import structlog
 
-from streams.sinks.tables import Row
+from streams.sinks.columns import Columns
 
+pa: Any = pyarrow
 SUFFIX = ".rows"
 BROKEN = ".broken"
 
 log = structlog.get_logger("sink")
-Rows = Mapping[str, Sequence[Row]]
+Rows = Mapping[str, Columns]
 """By table."""
+_TABLE = b"table"
+"""Where a stream's schema has the table's name."""
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 class Spool:
@@ -53,7 +57,7 @@ class Spool:
 
     def put(self, rows: Rows) -> bool:
         """Keep rows; False where there is no room, or the disk takes none."""
-        data = zlib.compress(json.dumps(dict(rows), separators=(",", ":")).encode(), 1)
+        data = _packed(rows)
         if self.bytes + len(data) > self.bytes_max:
             return False
         path = self.folder / f"{self._next:012d}{SUFFIX}"
@@ -77,9 +81,8 @@ class Spool:
         while self._sizes:
             path = next(iter(self._sizes))
             try:
-                rows: dict[str, Any] = json.loads(zlib.decompress(path.read_bytes()))
-                return path, rows
-            except (OSError, ValueError, zlib.error) as error:
+                return path, _unpacked(path.read_bytes())
+            except (OSError, ValueError) as error:
                 log.error("a file of the spool cannot be read and is set aside", file=str(path), error=str(error))
                 if path.exists():
                     path.rename(path.with_suffix(BROKEN))
@@ -90,3 +93,22 @@ class Spool:
         """Its rows are stored."""
         path.unlink(missing_ok=True)
         del self._sizes[path]
+
+
+def _packed(rows: Rows) -> bytes:
+    buffer = pa.BufferOutputStream()
+    for table, columns in rows.items():
+        schema = columns.schema.with_metadata({_TABLE: table})
+        with pa.ipc.new_stream(buffer, schema, options=_COMPRESSED) as stream:
+            stream.write_table(columns.replace_schema_metadata(schema.metadata))
+    return buffer.getvalue().to_pybytes()
+
+
+def _unpacked(data: bytes) -> Rows:
+    """Raises ValueError where it is not what `_packed` made."""
+    reader = pa.BufferReader(data)
+    rows: dict[str, Columns] = {}
+    while reader.tell() < len(data):
+        columns = pa.ipc.open_stream(reader).read_all()
+        rows[columns.schema.metadata[_TABLE].decode()] = columns.replace_schema_metadata()
+    return rows

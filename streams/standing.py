@@ -32,6 +32,8 @@ class Standing:
     def __init__(self, role: str, limit_s: float) -> None:
         self.role = role
         self.limit_s = limit_s
+        self.trouble: str | None = None
+        """What it says of itself that keeps its work from its end, though it moves: for who asks whether it is ready."""
         self._heard_s: float | None = None
         self._marks: dict[Place, Mark] = {}
 

@@ -9,8 +9,10 @@ from davy.checks.base import Check, Finding, ok, problem, warning
 from davy.store import STORE_FOLDER, ask
 from schemas.config import Config
 from schemas.errors import InfrastructureError
+from streams.sinks.migrations import NUMBER, NUMBERS, VERSION
 from streams.sinks.tables import TABLES
 
+MIGRATES = "start this version's `davy run sink`, which migrates, or run deploy/ops/clickhouse/schema.sql there"
 FREE_SHARE_MIN = 0.05
 """Of the disk with the data folder."""
 
@@ -30,18 +32,28 @@ def look(config: Config) -> Iterator[Finding]:
     there = {row[0] for row in ask(config, "SELECT name FROM system.tables WHERE database = currentDatabase()").rows}
     missing = [name for name in TABLES if name not in there or f"{name}_raw" not in there]
     if missing:
-        yield problem(f"{place} has no {', '.join(missing)}", "start `davy run sink`: it makes and migrates its tables")
+        yield problem(f"{place} has no {', '.join(missing)}", MIGRATES)
+        return
+    number = int(ask(config, NUMBER).rows[0][0] or 1) if NUMBERS in there else 1
+    if number > VERSION:
+        yield problem(
+            f"{place} has schema {number}, made by a newer Davy; this one knows {VERSION}",
+            "run the newer version everywhere: the sink of this one keeps its rows on its disk",
+        )
+        return
+    if number < VERSION:
+        yield problem(f"{place} has schema {number}; this Davy has {VERSION}", MIGRATES)
         return
     columns = "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
     known = {(table, name) for table, name in ask(config, columns).rows}
     lacking = [f"{t.name}.{name}" for t in TABLES.values() for name in t.columns if not _has(known, t.name, name)]
     if lacking:
         yield problem(
-            f"{place} has tables of another version of Davy, without {', '.join(lacking[:5])}",
-            "start this version's `davy run sink`: it migrates them",
+            f"{place} has tables that Davy did not make, without {', '.join(lacking[:5])}",
+            "name another database in clickhouse: url, or move these tables away",
         )
         return
-    yield ok(f"{place} answers (ClickHouse {version}) and has all its tables")
+    yield ok(f"{place} answers (ClickHouse {version}) and has all its tables, schema {number}")
 
 
 def _has(known: set[tuple[str, str]], table: str, column: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 from schemas.config import Config
 from schemas.errors import InfrastructureError, UserError
+from streams.sinks.columns import Columns
 from streams.sinks.tables import Row
 
 QUERY_SECONDS_MAX = 30
@@ -65,6 +66,10 @@ class Store(Protocol):
         ...
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """As `add`, for rows as mappings."""
+        ...
+
+    def add(self, table: str, columns: Columns) -> None:
         """Add rows to a table; the same rows again change nothing that is seen. Raises `StoreUnavailable`."""
         ...
 
@@ -130,7 +135,7 @@ def said(error: object) -> str:
     """ClickHouse's message as one short sentence."""
     text = str(error).strip()
     text = re.sub(r"Stack trace:.*", "", text, flags=re.DOTALL)
-    text = re.sub(r"^(?:Code: \d+\.\s*)?(?:DB::Exception: )*|(?<=\s)Code: \d+\. DB::Exception: ", "", text)
+    text = re.sub(r"^(?:Code: \d+\.\s*)?(?:DB::\w*Exception[.:] )*|(?<=\s)Code: \d+\. DB::\w*Exception: ", "", text)
     text = re.sub(r"\s*\(version [^)]*\)\)?|\s*\([A-Z_]{4,}\)|\s*Expected one of: .*", "", text, flags=re.DOTALL)
     text = " ".join(text.split()).rstrip(". ")
     return text if len(text) <= ERROR_TEXT_MAX else text[: ERROR_TEXT_MAX - 1] + "…"

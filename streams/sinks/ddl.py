@@ -8,21 +8,27 @@ from schemas.errors import UserError
 from streams.sinks.tables import EXPERIMENTS, OLD, ROLLED, TABLES, WINDOWS, Dialect, Table
 
 STORED: Mapping[str, Table] = {**TABLES, **ROLLED}
-ENGINES = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
-"""What `retention` needs to know: how each table is made now."""
+SPECS = "specs"
+"""The view of every spec that was ever in force; `experiments` shows the newest of each."""
+VIEWS = (*STORED, SPECS)
 
 
-def ddl(dialect: Dialect, measures: Sequence[str]) -> list[str]:
-    """All statements, in order; they may be run again at any time. `measures` are columns of `windows`."""
-    statements = [_create(table, dialect) for table in STORED.values()]
+def creations(dialect: Dialect) -> list[str]:
+    """Statements that make the tables that are missing."""
+    return [_create(table, dialect) for table in STORED.values()]
+
+
+def views(dialect: Dialect, measures: Sequence[str]) -> list[str]:
+    """Statements that make all views anew. `measures` are columns of `windows`."""
+    statements: list[str] = []
     for table in STORED.values():
         select = ", ".join(f"`{column}`" for column, _, _ in dialect.parts(table))
         if table is WINDOWS:
             select += _measure_columns(dialect, measures)
         if table is EXPERIMENTS:
-            statements += _view(dialect, "specs", f"SELECT {select} FROM {table.raw} FINAL")
+            statements += _view(dialect, SPECS, f"SELECT {select} FROM {table.raw} FINAL")
             newest = f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
-            statements += _view(dialect, table.name, f"SELECT experiment_id AS id, {select} FROM specs {newest}")
+            statements += _view(dialect, table.name, f"SELECT experiment_id AS id, {select} FROM {SPECS} {newest}")
             continue
         statements += _view(dialect, table.name, f"SELECT {select} FROM {table.raw} FINAL")
     return statements
@@ -46,7 +52,7 @@ def retention(dialect: Dialect, keep_us: Mapping[str, int], engines: Mapping[str
 
 
 def _create(table: Table, dialect: Dialect) -> str:
-    columns = ", ".join(f"`{column}` {part.type}" for column, _, part in dialect.parts(table))
+    columns = ", ".join(f"`{column}` {part.declared}" for column, _, part in dialect.parts(table))
     version = table.version or ""
     if version and table.columns[version] == "time" and len(dialect.kinds["time"]) > 1:
         version += "_us"

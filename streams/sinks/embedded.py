@@ -16,22 +16,16 @@ from typing import IO, Any, Self
 import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # has no types
 
 from schemas.config import Config
-from streams.sinks import rollups
+from streams.sinks import migrations, rollups
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
-from streams.sinks.ddl import ENGINES, STORED, ddl, retention
-from streams.sinks.tables import MODERN, Kind, Row
+from streams.sinks.columns import Columns, of_rows
+from streams.sinks.ddl import STORED
+from streams.sinks.tables import MODERN, Row
 
 pa: Any = pyarrow
 FOLDER = "clickhouse"
 _QUERY_FORMAT = "JSONCompactEachRowWithNamesAndTypes"
 _OUTPUT = {"date_time_output_format": "'iso'", "output_format_json_quote_64bit_integers": 0}
-_ARROW: Mapping[Kind, Any] = {
-    "text": pa.string(), "text?": pa.string(), "label": pa.string(), "label?": pa.string(),
-    "int": pa.int64(), "int?": pa.int64(), "float": pa.float64(), "float?": pa.float64(),
-    "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"), "texts": pa.list_(pa.string()),
-    "words": pa.map_(pa.string(), pa.string()), "ints": pa.map_(pa.string(), pa.int64()),
-    "floats": pa.map_(pa.string(), pa.float64()),
-}  # fmt: skip
 
 
 class Locked(StoreUnavailable):
@@ -42,6 +36,8 @@ class EmbeddedStore:
     """An open folder. Raises `Locked` when another process has it."""
 
     def __init__(self, folder: Path) -> None:
+        self.place = f"the embedded store in {folder}"
+        self.elsewhere = "name another folder with data_dir, or move this one away"
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(folder.with_suffix(".lock"))
         self._keep_us: Mapping[str, int] = {}
@@ -50,44 +46,43 @@ class EmbeddedStore:
         self._open_session: Any = lambda: Session(str(folder))
         try:
             self._session = self._open_session()
-            self._run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
-            self._run(f"USE {DATABASE}")
+            self.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+            self.run(f"USE {DATABASE}")
         except (RuntimeError, StoreUnavailable) as error:
             self._lock.close()
-            raise StoreUnavailable(f"the embedded store in {folder} cannot be opened: {said(error)}") from error
+            raise StoreUnavailable(f"{self.place} cannot be opened: {said(error)}") from error
 
     def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] = MappingProxyType({})) -> None:
         """See `Store`."""
-        for statement in ddl(MODERN, measures):
-            self._run(statement)
-        engines = dict(self._ask(ENGINES))
-        for statement in retention(MODERN, keep_us, engines):
-            self._run(statement)
+        migrations.migrate(self, MODERN, measures, keep_us)
         self._keep_us = keep_us
 
     def roll_up(self, begin_us: int, end_us: int) -> None:
         """See `Store`."""
         for statement in rollups.statements(MODERN, begin_us, end_us, rollups.gone_us(self._keep_us)):
-            self._run(statement)
+            self.run(statement)
 
     def not_rolled_up_us(self) -> int:
         """See `Store`."""
-        return rollups.not_rolled_up_us(self._ask(rollups.NEWEST)[0][0])
+        return rollups.not_rolled_up_us(self.rows(rollups.NEWEST)[0][0])
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """See `Store`."""
+        self.add(table, of_rows(STORED[table], rows))
+
+    def add(self, table: str, columns: Columns) -> None:
+        """See `Store`."""
         definition = STORED[table]
-        schema = pa.schema([(name, _ARROW[kind]) for name, kind in definition.columns.items()])
         buffer = pa.BufferOutputStream()
-        with pa.ipc.new_stream(buffer, schema) as stream:
-            stream.write_table(pa.Table.from_pylist(list(rows), schema))
-        columns = ", ".join(f"`{name}`" for name in definition.columns)
+        with pa.ipc.new_stream(buffer, columns.schema) as stream:
+            stream.write_table(columns)
+        names = ", ".join(f"`{name}`" for name in definition.columns)
         try:
-            with self._session.send_insert(f"INSERT INTO {definition.raw} ({columns})", "ArrowStream") as inserter:
+            with self._session.send_insert(f"INSERT INTO {definition.raw} ({names})", "ArrowStream") as inserter:
                 inserter.append(buffer.getvalue().to_pybytes())
                 inserter.finish()
         except RuntimeError as error:
-            raise StoreUnavailable(f"the embedded store refuses rows of {table}: {said(error)}") from error
+            raise StoreUnavailable(f"{self.place} refuses rows of {table}: {said(error)}") from error
 
     def query(self, sql: str) -> Result:
         """See `Store`."""
@@ -119,18 +114,19 @@ class EmbeddedStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, sql: str) -> list[Any]:
-        """Rows of a statement of ours."""
+    def rows(self, statement: str) -> list[Any]:
+        """The answer to a statement of ours. Raises `StoreUnavailable`."""
         try:
-            return self.query(sql).rows
+            return self.query(statement).rows
         except QueryError as error:
-            raise StoreUnavailable(f"the embedded store refuses a statement: {error}") from error
+            raise StoreUnavailable(f"{self.place} refuses a statement: {error}") from error
 
-    def _run(self, statement: str) -> None:
+    def run(self, statement: str) -> None:
+        """One of our statements. Raises `StoreUnavailable`."""
         try:
             self._session.query(statement)
         except RuntimeError as error:
-            raise StoreUnavailable(f"the embedded store refuses a statement: {said(error)}") from error
+            raise StoreUnavailable(f"{self.place} refuses a statement: {said(error)}") from error
 
 
 def folder_of(config: Config) -> Path:

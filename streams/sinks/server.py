@@ -18,10 +18,11 @@ from clickhouse_driver.errors import Error, ServerException  # pyright: ignore[r
 from schemas.codec import iso, micros
 from schemas.config import Config
 from schemas.errors import UserError
-from streams.sinks import rollups
+from streams.sinks import migrations, rollups
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
-from streams.sinks.ddl import ENGINES, STORED, ddl, retention
-from streams.sinks.tables import MODERN, Dialect, Row, dialect_of
+from streams.sinks.columns import Columns, of_rows, plain
+from streams.sinks.ddl import STORED
+from streams.sinks.tables import Dialect, Row, dialect_of
 
 _TIMEOUTS = {"connect_timeout": "5", "send_receive_timeout": "60"}
 """Seconds; the address may carry others, ``?connect_timeout=1``."""
@@ -39,6 +40,8 @@ class ServerStore:
             raise UserError("clickhouse: url: write clickhouse://user:password@host:9000/database")
         self._place = parts.netloc.rpartition("@")[2]
         self._database = parts.path.strip("/") or DATABASE
+        self.place = f"the database {self._database} at {self._place}"
+        self.elsewhere = "name another database in clickhouse: url"
         self._url = parts._replace(query=urlencode(_TIMEOUTS | dict(parse_qsl(parts.query))))
         self._lock = threading.Lock()
         self._client = self._connection(self._database)
@@ -50,35 +53,44 @@ class ServerStore:
         """See `Store`."""
         self._keep_us = keep_us
         if not self._may_migrate:
+            migrations.required(self, self._dialect())
             return
         database, self._client = self._client, self._connection("")  # the database may not be there yet
         try:
             dialect = self._dialect()
-            self._run(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
+            self.run(f"CREATE DATABASE IF NOT EXISTS `{self._database}`")
         finally:
             self._client.disconnect()
             self._client = database
-        for statement in ddl(dialect, measures):
-            self._run(statement)
-        for statement in retention(dialect, keep_us, dict(self._run(ENGINES)) if dialect is MODERN else {}):
-            self._run(statement)
+        migrations.migrate(self, dialect, measures, keep_us)
 
     def roll_up(self, begin_us: int, end_us: int) -> None:
         """See `Store`."""
         for statement in rollups.statements(self._dialect(), begin_us, end_us, rollups.gone_us(self._keep_us)):
-            self._run(statement)
+            self.run(statement)
 
     def not_rolled_up_us(self) -> int:
         """See `Store`."""
-        return rollups.not_rolled_up_us(int(self._run(rollups.NEWEST)[0][0]))
+        return rollups.not_rolled_up_us(int(self.rows(rollups.NEWEST)[0][0]))
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """See `Store`."""
+        self.add(table, of_rows(STORED[table], rows))
+
+    def add(self, table: str, columns: Columns) -> None:
+        """See `Store`."""
         definition = STORED[table]
-        parts = list(self._dialect().parts(definition))
-        columns = ", ".join(f"`{column}`" for column, _, _ in parts)
-        data = [[part.value(row[name]) for row in rows] for _, name, part in parts]
-        self._run(f"INSERT INTO {definition.raw} ({columns}) VALUES", data, columnar=True)
+        data = plain(definition, self._dialect(), columns)
+        names = ", ".join(f"`{name}`" for name in data)
+        self._run(f"INSERT INTO {definition.raw} ({names}) VALUES", list(data.values()), columnar=True)
+
+    def run(self, statement: str) -> None:
+        """One of our statements. Raises `StoreUnavailable`."""
+        self._run(statement)
+
+    def rows(self, statement: str) -> list[Any]:
+        """The answer to a statement of ours. Raises `StoreUnavailable`."""
+        return self._run(statement)
 
     def query(self, sql: str) -> Result:
         """See `Store`."""
@@ -107,7 +119,7 @@ class ServerStore:
 
     def _dialect(self) -> Dialect:
         if self._known_dialect is None:
-            self._known_dialect = dialect_of(str(self._run("SELECT version()")[0][0]))
+            self._known_dialect = dialect_of(str(self.rows("SELECT version()")[0][0]))
         return self._known_dialect
 
     def _run(self, statement: str, data: list[list[Any]] | None = None, **options: Any) -> Any:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
+
+import numpy as np
 
 Kind = Literal[
     "text",
@@ -34,6 +36,8 @@ Kind = Literal[
 ]
 """`label`: a text with few distinct values; `?`: may be null; `words`, `ints`, `floats`: maps; `time`: UTC
 microseconds."""
+KEYS, VALUES = ".key", ".value"
+"""Suffixes of the two columns of a map on old servers."""
 Row = Mapping[str, Any]
 """Values by column name."""
 
@@ -67,7 +71,15 @@ class Part:
 
     type: str
     suffix: str = ""
-    value: Callable[[Any], Any] = lambda value: value
+    values: Callable[[list[Any]], list[Any]] = lambda values: values
+    """What the engine is given for ours; keys and values of a map that is two columns are taken apart before."""
+    codec: str = ""
+    """How it is compressed; empty: as the engine thinks."""
+
+    @property
+    def declared(self) -> str:
+        """Type and codec, as a statement says them."""
+        return f"{self.type} CODEC({self.codec})" if self.codec else self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,8 @@ class Dialect:
     replace_view: str
     """In front of a view's name, so that the new one takes its place."""
     drop_view: bool
+    if_not_exists: str
+    """In front of a column that is added."""
     nullable_key: str
     """SETTINGS that allow a null in the key, or nothing: then the key's expression has no nulls."""
     measure: str
@@ -96,47 +110,46 @@ class Dialect:
         return exact if self.nullable_key or not kind.endswith("?") else f"ifNull({exact}, '\\0')"
 
 
-def _keys(value: object) -> list[str]:
-    return list(cast("Mapping[str, Any]", value))
-
-
-def _values(value: object) -> list[Any]:
-    return list(cast("Mapping[str, Any]", value).values())
-
-
-def _seconds(us: int) -> int:
+def _seconds(values: list[int]) -> list[int]:
     """What fits a DateTime: 1970 to 2106."""
-    return max(0, min(us // 1_000_000, 2**32 - 1))
+    return np.clip(np.array(values, np.int64) // 1_000_000, 0, 2**32 - 1).tolist()
+
+
+def _flags(values: list[bool]) -> list[int]:
+    return [int(value) for value in values]
 
 
 def _arrays(kind: str) -> tuple[Part, ...]:
-    return (Part("Array(String)", ".key", _keys), Part(f"Array({kind})", ".value", _values))
+    return (Part("Array(String)", KEYS), Part(f"Array({kind})", VALUES))
 
 
-_COMMON: Mapping[Kind, tuple[Part, ...]] = {
-    "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),),
-    "int?": (Part("Nullable(Int64)"),),
-    "float": (Part("Float64"),), "float?": (Part("Nullable(Float64)"),), "texts": (Part("Array(String)"),),
-}  # fmt: skip
+_ZSTD = "ZSTD(1)"
 MODERN = Dialect(
     kinds={
-        **_COMMON, "label": (Part("LowCardinality(String)"),),
-        "label?": (Part("LowCardinality(Nullable(String))"),),
-        "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')"),),
-        "words": (Part("Map(String, String)"),), "ints": (Part("Map(LowCardinality(String), Int64)"),),
-        "floats": (Part("Map(LowCardinality(String), Float64)"),),
+        "text": (Part("String", codec=_ZSTD),), "text?": (Part("Nullable(String)", codec=_ZSTD),),
+        "int": (Part("Int64", codec=f"T64, {_ZSTD}"),), "int?": (Part("Nullable(Int64)", codec=_ZSTD),),
+        "float": (Part("Float64", codec=_ZSTD),), "float?": (Part("Nullable(Float64)", codec=_ZSTD),),
+        "texts": (Part("Array(String)", codec=_ZSTD),),
+        "label": (Part("LowCardinality(String)"),), "label?": (Part("LowCardinality(Nullable(String))"),),
+        "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')", codec=f"Delta, {_ZSTD}"),),
+        "words": (Part("Map(String, String)", codec=_ZSTD),),
+        "ints": (Part("Map(LowCardinality(String), Int64)", codec=_ZSTD),),
+        "floats": (Part("Map(LowCardinality(String), Float64)", codec=_ZSTD),),
     },
     replace_view="OR REPLACE VIEW", drop_view=False, nullable_key=" SETTINGS allow_nullable_key = 1",
+    if_not_exists="IF NOT EXISTS ",
     measure="if(mapContains(measures, {name}), measures[{name}], NULL)",
 )  # fmt: skip
 OLD = Dialect(
     kinds={
-        **_COMMON, "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
-        "bool": (Part("UInt8", value=int),),
-        "time": (Part("DateTime('UTC')", value=_seconds), Part("Int64", "_us")),
+        "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),),
+        "int?": (Part("Nullable(Int64)"),), "float": (Part("Float64"),), "float?": (Part("Nullable(Float64)"),),
+        "texts": (Part("Array(String)"),), "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
+        "bool": (Part("UInt8", values=_flags),),
+        "time": (Part("DateTime('UTC')", values=_seconds), Part("Int64", "_us")),
         "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
     },
-    replace_view="VIEW", drop_view=True, nullable_key="",
+    replace_view="VIEW", drop_view=True, nullable_key="", if_not_exists="",
     measure="if(has(measures.key, {name}), measures.value[indexOf(measures.key, {name})], NULL)",
 )  # fmt: skip
 MODERN_FROM = (22, 3)

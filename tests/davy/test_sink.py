@@ -113,6 +113,19 @@ def test_an_outage_is_caught_up_row_by_row(config: Config) -> None:
         assert counts(url) == [(10, 150), (20, 30), (30, 20)]
 
 
+def test_more_than_the_spool_may_take_waits_and_goes_through_once_the_store_is_there(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    total = 1500
+    send(config, 0, total, text=2048)  # there before the sink begins: one flush
+    with running(config):
+        until(lambda: "the spool is full" in capsys.readouterr().out, 30, "they did not fit")
+        assert (spooled(config), committed(config) < total) == (0, True)
+        with server(config) as url:
+            until(lambda: committed(config) == total, 60, "all was stored")
+            assert counts(url) == [(10, total)]
+
+
 def test_a_full_spool_leaves_the_rest_in_kafka(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     total, some = 6_000, 600
     with running(config):

@@ -9,7 +9,7 @@ GRANT INSERT, SELECT ON davy.* TO davy_writer;
 -- The sink, where it makes and changes its tables itself.
 CREATE ROLE IF NOT EXISTS davy_migrator;
 GRANT davy_writer TO davy_migrator;
-GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TTL ON davy.* TO davy_migrator;
+GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER ADD COLUMN, ALTER MODIFY COLUMN, ALTER TTL ON davy.* TO davy_migrator;
 
 -- Analysts, Grafana, `davy query`, `history` and `export`: may read the views and tables, and nothing else.
 CREATE ROLE IF NOT EXISTS davy_reader;

@@ -1,4 +1,5 @@
--- Written by python -m deploy.ops. Davy's tables and views, for ClickHouse 18.16 to 22.2; may be run again at any time:
+-- Written by python -m deploy.ops. Davy's tables and views, schema 3, for ClickHouse 18.16 to 22.2.
+-- May be run again at any time:
 --   clickhouse-client --multiquery < schema-18.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
 
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS windows_1m_raw (`experiment_id` Nullable(String), `se
 CREATE TABLE IF NOT EXISTS windows_1h_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
 CREATE TABLE IF NOT EXISTS windows_1d_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
+
+CREATE TABLE IF NOT EXISTS schema_versions (version Int64, applied_at DateTime('UTC')) ENGINE = ReplacingMergeTree ORDER BY version;
 
 DROP TABLE IF EXISTS windows;
 
@@ -75,3 +78,8 @@ CREATE VIEW windows_1h AS SELECT `experiment_id`, `service`, `environment`, `ver
 DROP TABLE IF EXISTS windows_1d;
 
 CREATE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
+
+INSERT INTO schema_versions (version, applied_at) SELECT 3, now();
+
+-- Tables of an older Davy also need this, before all else; a server of this age cannot be told to do it only where needed:
+--   ALTER TABLE verdicts_raw ADD COLUMN `budget` Nullable(String);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -26,8 +27,12 @@ _CONFIG = """<?xml version="1.0"?>
 """
 _USERS = """<?xml version="1.0"?>
 <yandex>
-  <profiles><default/></profiles>
+  <profiles><default/><reader><readonly>1</readonly></reader></profiles>
   <users>
+    <reader>
+      <password>s3cret</password><networks><ip>127.0.0.1</ip></networks>
+      <profile>reader</profile><quota>default</quota>
+    </reader>
     <analyst>
       <password>s3cret</password><networks><ip>127.0.0.1</ip></networks>
       <profile>default</profile><quota>default</quota>
@@ -42,26 +47,63 @@ _USERS = """<?xml version="1.0"?>
 """
 
 
+class ClickhouseServer:
+    """A server that is started, killed and started again on the same port; data stay in `folder`. `users` is a file of more
+    users."""
+
+    def __init__(self, folder: Path, port: int | None = None, users: str | None = None) -> None:
+        self.folder = folder
+        self.port = port or _free_port()
+        self.url = f"clickhouse://analyst:s3cret@127.0.0.1:{self.port}/davy"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._binary = _installed()
+        for name in ("data", "tmp"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        config = _CONFIG.format(tcp=self.port, http=_free_port(), folder=folder)
+        (folder / "config.xml").write_text(config)
+        (folder / "users.xml").write_text(_USERS)
+        if users is not None:
+            (folder / "users.d").mkdir(exist_ok=True)
+            (folder / "users.d" / "more.xml").write_text(users)
+
+    def start(self) -> None:
+        """Until it answers."""
+        path = self.folder / "log"
+        with path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._binary, f"--config-file={self.folder / 'config.xml'}"], stdout=log, stderr=log,
+                restore_signals=False,  # a file that may not grow is an error of its writer, not its end
+            )  # fmt: skip
+        _wait_for(self.port, self.process, path)
+
+    def kill(self) -> None:
+        """At once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def fill_disk(self, full: bool) -> None:
+        """Let no file grow any more; or again."""
+        assert self.process is not None
+        limit = 1 if full else resource.RLIM_INFINITY
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def stop(self) -> None:
+        """As it should be."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+
+
 @contextmanager
 def clickhouse_server(folder: Path, port: int | None = None, users: str | None = None) -> Iterator[str]:
-    """The address of a running server, with user and password; data stay in `folder`. `users` is a file of more users."""
-    binary = _installed()
-    for name in ("data", "tmp"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    tcp, http = port or _free_port(), _free_port()
-    (folder / "config.xml").write_text(_CONFIG.format(tcp=tcp, http=http, folder=folder))
-    (folder / "users.xml").write_text(_USERS)
-    if users is not None:
-        (folder / "users.d").mkdir(exist_ok=True)
-        (folder / "users.d" / "more.xml").write_text(users)
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen([binary, f"--config-file={folder / 'config.xml'}"], stdout=log, stderr=log)
+    """The address of a running server, with user and password; see `ClickhouseServer`."""
+    server = ClickhouseServer(folder, port, users)
     try:
-        _wait_for(tcp, process, folder / "log")
-        yield f"clickhouse://analyst:s3cret@127.0.0.1:{tcp}/davy"
+        server.start()
+        yield server.url
     finally:
-        process.terminate()
-        process.wait(30)
+        server.stop()
 
 
 def _installed() -> str:

@@ -92,7 +92,7 @@ def test_retention_removes_rows_by_table_and_is_taken_back(store: Store) -> None
     store.migrate([], {"windows": DAY_US})
     engine = "SELECT engine_full FROM system.tables WHERE database = 'davy' AND name = '{}_raw'"
     assert "TTL toDateTime(start) + toIntervalSecond(86400)" in store.query(engine.format("windows")).rows[0][0]
-    store._run("OPTIMIZE TABLE windows_raw FINAL")
+    store.run("OPTIMIZE TABLE windows_raw FINAL")
     assert store.query("SELECT count() FROM windows").rows == [[0]]
     before = seen(store, "windows_1h")
     roll(store, rows)  # what is gone below stays as it was above

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from schemas import codec
-from streams.sinks.ddl import STORED, ddl
+from streams.sinks import migrations
+from streams.sinks.ddl import STORED, creations, views
 from streams.sinks.tables import MODERN, OLD, TABLES, dialect_of
 
 
@@ -46,5 +47,5 @@ def test_a_key_keeps_to_one_partition_and_to_columns_that_are_there(table: objec
 
 
 def test_an_old_server_is_asked_for_nothing_that_it_lacks() -> None:
-    text = " ".join(ddl(OLD, ["cpu_us"]))
+    text = " ".join([*creations(OLD), *views(OLD, ["cpu_us"]), *migrations.upgrades(OLD)])
     assert not [word for word in ("DateTime64", "LowCardinality", "CODEC", "TTL", "Map(", "SETTINGS") if word in text]
