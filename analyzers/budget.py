@@ -6,9 +6,9 @@ lookback, which shows that enough was spent to matter, and a short one, which sh
 Site Reliability Workbook", 2018, chapter 5, table 5-8; other periods than 30 days scale the lookbacks, so that an alert means
 the same share of the budget). It is over once it did not burn for its short lookback.
 
-Requests of a period that is not over yet are not known: what may be bad is taken from the traffic of the time that is
-covered, and what was before is taken for good. Counts are kept in four rings of bins, from 5 s up to 1/720 of the period, so
-a lookback is off by at most one part in 60.
+What was before counting began is not known: it is taken for good, at the traffic of the time that is covered. So a budget
+begins whole, and no alert rests on the first seconds alone. Counts are kept in four rings of bins, from 5 s up to 1/720 of the
+period, so a lookback is off by at most one part in 60.
 """
 
 from __future__ import annotations
@@ -206,9 +206,10 @@ def _burn(slo: Slo, budget: Budget, rule: Rule, at: int, now_us: int) -> Burn:
 
 
 def _rate(slo: Slo, budget: Budget, back_us: int, now_us: int) -> tuple[float | None, int]:
-    """Burn rate and bad requests of the lookback."""
+    """Burn rate and bad requests of the lookback; what was before counting began counts as good, at the same traffic."""
     requests, bad = _within(budget, back_us, now_us)
-    return (bad / requests / (1 - slo.objective) if requests else None), bad
+    covered = min(1.0, (now_us - budget.first_us) / back_us) if budget.first_us is not None else 0.0
+    return (covered * bad / requests / (1 - slo.objective) if requests else None), bad
 
 
 def _within(budget: Budget, back_us: int, now_us: int) -> tuple[int, int]:

@@ -68,13 +68,13 @@ def test_slow_requests_are_bad_where_the_objective_says_how_slow() -> None:
 
 
 def test_a_status_is_told_when_it_matters_and_now_and_then() -> None:
-    budgets = Budgets({"errors": ERRORS})
+    budgets = Budgets({"errors": ERRORS.model_copy(update={"objective": 0.999})})
     told: list[int] = []
     for i in range(60):
         budgets.count(GROUP, BEGIN_US + i * WINDOW_US, ("1", None), arm(100, 0))
         told += [i for _ in budgets.close(BEGIN_US + (i + 1) * WINDOW_US)]
     assert told == list(range(0, 60, TELL_US // WINDOW_US))
-    budgets.count(GROUP, BEGIN_US + 60 * WINDOW_US, ("1", None), arm(1000, 900))
+    budgets.count(GROUP, BEGIN_US + 60 * WINDOW_US, ("1", None), arm(10_000, 9_900))
     (status,) = budgets.close(BEGIN_US + 61 * WINDOW_US)
     assert (status.alert, status.alert_since) == ("PAGE", BEGIN_US + 61 * WINDOW_US)
     assert BudgetStatus.decode(status.encode()) == status
