@@ -1,7 +1,8 @@
 """Measures what Davy's first stage costs beside reading the log: the same topic through a bare consumer and through ingest.
 
-Both run in this process with the same consumer settings, in turns, so that what else the machine does hits both; the
-figures are the medians of the rounds. CPU is that of the whole process, the Kafka library's threads included.
+Both run in this process, in turns, so that what else the machine does hits both; the figures are the medians of the rounds.
+The bare consumer has as much room for fetched records as Davy's, and else the library's settings; `tuned` gives it all of
+Davy's, which nobody has who was not told. CPU is that of the whole process, the Kafka library's threads included.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -36,6 +37,8 @@ FILL_ROWS = 50_000
 FILL_SETTINGS: dict[str, str | int] = {
     "linger.ms": 20, "batch.size": 1_000_000, "queue.buffering.max.messages": 1_000_000,
 }  # fmt: skip
+Settings = Mapping[str, str | int]
+UNTUNED: Settings = {name: value for name, value in READ_SETTINGS.items() if name != "fetch.queue.backoff.ms"}
 FLUSH_S = 120.0
 ADMIN_S = 30.0
 
@@ -65,7 +68,37 @@ class Result:
     cpu_us_per_event: float
 
 
-def measure(config: Config, events: int, experiments: int, rounds: int, tell: Tell) -> Result:
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Readings in turns."""
+
+    bare: list[Round]
+    davy: list[Round]
+    tuned: list[Round]
+    """By the bare consumer with all of Davy's settings; none where they were not asked for."""
+
+    def result(self) -> Result:
+        """Medians."""
+        return Result(
+            bare=speed(self.bare),
+            davy=speed(self.davy),
+            ratio=ratio(self.davy, self.bare),
+            bare_cpu_us_per_event=statistics.median(1e6 * r.cpu_s / r.events for r in self.bare),
+            cpu_us_per_event=statistics.median(1e6 * r.cpu_s / r.events for r in self.davy),
+        )
+
+
+def speed(rounds: list[Round]) -> float:
+    """Median events per second."""
+    return statistics.median(r.events / r.wall_s for r in rounds)
+
+
+def ratio(ours: list[Round], others: list[Round]) -> float:
+    """Median of how many times as fast as the other's reading of the same round ours was."""
+    return statistics.median(other.wall_s / one.wall_s for one, other in zip(ours, others, strict=True))
+
+
+def measure(config: Config, events: int, experiments: int, rounds: int, tell: Tell, tuned: bool = False) -> Rounds:
     """Fill topics of our own on the configured broker, read them in turns, remove them again."""
     ours = config.model_copy(update={"prefix": f"bench-{uuid.uuid4().hex[:8]}.", "embedded": True})
     with topics(ours):
@@ -73,20 +106,16 @@ def measure(config: Config, events: int, experiments: int, rounds: int, tell: Te
         fill(ours, ours.topic("events"), events, experiments, time.time_ns() // 1000)
         topic = ours.topic("events")
         upto = {(topic, p): end for p, end in ends(ours, topic).items()}
-        bare: list[Round] = []
-        davy: list[Round] = []
+        done = Rounds([], [], [])
         for number in range(1, rounds + 1):
-            bare.append(timed(events, lambda: read_bare(ours, topic, events)))
-            tell(f"round {number} of {rounds}: bare consumer {bare[-1].events / bare[-1].wall_s:,.0f} events/s")
-            davy.append(timed(events, lambda: IngestLoop(ours).read_up_to(upto)))
-            tell(f"round {number} of {rounds}: Davy {davy[-1].events / davy[-1].wall_s:,.0f} events/s")
-    return Result(
-        bare=statistics.median(r.events / r.wall_s for r in bare),
-        davy=statistics.median(r.events / r.wall_s for r in davy),
-        ratio=statistics.median(b.wall_s / d.wall_s for b, d in zip(bare, davy, strict=True)),
-        bare_cpu_us_per_event=statistics.median(1e6 * r.cpu_s / r.events for r in bare),
-        cpu_us_per_event=statistics.median(1e6 * r.cpu_s / r.events for r in davy),
-    )
+            done.bare.append(timed(events, lambda: read_bare(ours, topic, events)))
+            done.davy.append(timed(events, lambda: IngestLoop(ours).read_up_to(upto)))
+            if tuned:
+                done.tuned.append(timed(events, lambda: read_bare(ours, topic, events, READ_SETTINGS)))
+            tell(
+                f"round {number} of {rounds}: bare {speed(done.bare[-1:]):,.0f}, Davy {speed(done.davy[-1:]):,.0f} events/s"
+            )
+    return done
 
 
 def timed(events: int, work: Callable[[], object]) -> Round:
@@ -96,9 +125,9 @@ def timed(events: int, work: Callable[[], object]) -> Round:
     return Round(events, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def read_bare(config: Config, topic: str, events: int) -> int:
+def read_bare(config: Config, topic: str, events: int, settings: Settings = UNTUNED) -> int:
     """Messages in batches, and nothing done with them; how many there were."""
-    consumer = kafka.consumer(config, f"{config.prefix}bare", **READ_SETTINGS)
+    consumer = kafka.consumer(config, f"{config.prefix}bare", **settings)
     consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
     seen = 0
     while seen < events:

@@ -94,6 +94,7 @@ class OpenBlock:
         picked = np.arange(len(rows)) if pick is None else pick
         fate = np.zeros(len(picked), np.int64)
         arrival = np.empty(0, np.int64) if kafka_us is None else kafka_us
+        words, hashes = np.empty(len(self.labels), np.int32), np.empty(len(self.labels), np.uint64)
         done = 0
         self._sorted = False
         self._make_room_for_keys(len(picked))
@@ -101,6 +102,7 @@ class OpenBlock:
             done = tally.count(
                 rows.data, rows.start, rows.length, rows.longs, rows.present, rows.rate, rows.values, rows.has, picked, done,
                 arrival, kafka_us is not None, self._columns, self._resolutions, self._knobs, self._t, fate,
+                words, hashes,
             )  # fmt: skip
             if done < len(picked):
                 self._make_room()

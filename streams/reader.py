@@ -29,11 +29,12 @@ WATCH_S = 0.5
 
 READ_SETTINGS: dict[str, str | int] = {
     "isolation.level": "read_committed", "queued.min.messages": 200_000, "queued.max.messages.kbytes": 256 << 10,
-    "fetch.max.bytes": 64 << 20, "max.partition.fetch.bytes": 8 << 20, "auto.offset.reset": "error",
+    "fetch.max.bytes": 64 << 20, "max.partition.fetch.bytes": 8 << 20, "fetch.queue.backoff.ms": 10,
+    "auto.offset.reset": "error",
 }  # fmt: skip
 """An offset that retention took is an error, never a silent step to the oldest record that is left. The usual room for
-fetched records (64 MiB, 1 MiB a fetch) keeps even a consumer that does nothing at 264,000 events/s here; with this it is
-twice as fast and more."""
+fetched records (64 MiB, 1 MiB a fetch) keeps even a consumer that does nothing at 264,000 events/s here; with more of it, at
+some 740,000, since one that has emptied its queue waits until a second has passed from when it was full."""
 
 log = structlog.get_logger("ingest")
 

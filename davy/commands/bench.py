@@ -38,7 +38,7 @@ def bench(events: int | None, brokers: str | None, experiments: int | None, as_j
             standard = EVENTS
         config = configured(brokers)
         kafka.require_broker(config)
-        result = measure(config, events or standard, experiments or EXPERIMENTS, ROUNDS, _tell)
+        result = measure(config, events or standard, experiments or EXPERIMENTS, ROUNDS, _tell).result()
     print(json.dumps(asdict(result)) if as_json else text(result))
     return 0
 

@@ -52,7 +52,13 @@ _CACHED = bool(numba.config.CACHE_DIR)  # pyright: ignore
 
 
 def compiled(function: F) -> F:
-    """The function, compiled when it is first called."""
+    """The function, compiled when it is first called, without counting references to arrays: where these are passed on row by
+    row, counting costs as much as the rest. It must not make arrays."""
+    return numba.njit(nogil=True, cache=_CACHED, _nrt=False)(function)  # pyright: ignore
+
+
+def making(function: F) -> F:
+    """One that makes arrays."""
     return numba.njit(nogil=True, cache=_CACHED)(function)  # pyright: ignore
 
 

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.kernels import FNV_BASIS, FNV_PRIME, Array, compiled, fnv1a
+from streams.kernels import FNV_BASIS, FNV_PRIME, Array, compiled
+from streams.kernels.memory import few, same
 
 CELLS, ARMS, PLACES, WORDS, WORD_BYTES, LATEST, ANY, ERROR_KEYS, AFFECTED, SAMPLED = range(10)
 NULL_WORD, NEW_WORD = -1, -2
@@ -29,6 +30,8 @@ ARM_LABELS = 5
 SERVICE, ENVIRONMENT, VERSION = 1, 2, 3
 OFTEN = 16
 """Rows in a block with which an arm that came late is admitted all the same."""
+MIX = np.uint64(0x9FB21C651E98DF25)
+"""An odd number whose products are well mixed (XXH3's)."""
 COUNTERS = 1 << 16
 """Places of each of two rows of counters (a count-min sketch): 128 KiB a block, whatever comes."""
 
@@ -83,7 +86,13 @@ class Tallies(NamedTuple):
 @compiled
 def word_hash(data: Array, start: int, length: int, label: int) -> np.uint64:
     """Of a text in a label column: the same text in another is another word."""
-    return (fnv1a(data, start, length) ^ np.uint64(label + 1)) * FNV_PRIME
+    value, done = FNV_BASIS ^ np.uint64(label + 1), 0
+    while done < length:
+        size = min(8, length - done)
+        value = (value ^ few(data, start + done, size)) * MIX
+        value ^= value >> np.uint64(32)
+        done += size
+    return (value ^ np.uint64(length)) * MIX
 
 
 @compiled
@@ -98,14 +107,8 @@ def find_word(
         word = table[slot]
         if word < 0:
             return NEW_WORD
-        if hashes[word] == value and lengths[word] == length:
-            begin, same = starts[word], True
-            for i in range(length):
-                if words[begin + i] != data[start + i]:
-                    same = False
-                    break
-            if same:
-                return word
+        if hashes[word] == value and lengths[word] == length and same(words, starts[word], data, start, length):
+            return word
         slot = (slot + np.uint64(1)) & mask
 
 
@@ -140,6 +143,21 @@ def add_word(t: Tallies, data: Array, start: int, length: int, value: np.uint64)
 
 
 @compiled
+def _equal(rows: Array, number: int, words: Array) -> bool:
+    """Whether the row of that number holds these words."""
+    i = 0
+    while i < len(words) and rows[number, i] == words[i]:
+        i += 1
+    return i == len(words)
+
+
+@compiled
+def _put(rows: Array, number: int, words: Array) -> None:
+    for i in range(len(words)):
+        rows[number, i] = words[i]
+
+
+@compiled
 def find_cell(
     table: Array, hashes: Array, cell_words: Array, windows: Array, words: Array, window: int, value: np.uint64
 ) -> int:  # fmt: skip
@@ -150,14 +168,8 @@ def find_cell(
         cell = table[slot]
         if cell < 0:
             return -1
-        if hashes[cell] == value and windows[cell] == window:
-            same = True
-            for i in range(len(words)):
-                if cell_words[cell, i] != words[i]:
-                    same = False
-                    break
-            if same:
-                return cell
+        if hashes[cell] == value and windows[cell] == window and _equal(cell_words, cell, words):
+            return cell
         slot = (slot + np.uint64(1)) & mask
 
 
@@ -172,17 +184,6 @@ def key_hash(words: Array, window: int) -> np.uint64:
 
 
 @compiled
-def _add_cell(t: Tallies, words: Array, window: int, value: np.uint64) -> int:
-    cell = t.n[CELLS]
-    for i in range(len(words)):
-        t.c_words[cell, i] = words[i]
-    t.c_window[cell], t.c_hash[cell] = window, value
-    t.n[CELLS] += 1
-    place_in(t.c_table, value, cell)
-    return cell
-
-
-@compiled
 def _find_key(table: Array, hashes: Array, keys: Array, words: Array, value: np.uint64) -> int:
     """The number of words with this hash, or -1."""
     mask = np.uint64(len(table) - 1)
@@ -191,7 +192,7 @@ def _find_key(table: Array, hashes: Array, keys: Array, words: Array, value: np.
         number = table[slot]
         if number < 0:
             return -1
-        if hashes[number] == value and (keys[number] == words).all():
+        if hashes[number] == value and _equal(keys, number, words):
             return number
         slot = (slot + np.uint64(1)) & mask
 
@@ -246,7 +247,7 @@ def _cell(t: Tallies, words: Array, window: int) -> int:
     if cell >= 0:
         return cell
     cell = t.n[CELLS]
-    t.c_words[cell] = words
+    _put(t.c_words, cell, words)
     t.c_window[cell], t.c_hash[cell] = window, value
     t.n[CELLS] += 1
     place_in(t.c_table, value, cell)
@@ -279,12 +280,14 @@ def admit(
             _keep(t, words, hashes, data, start, length, labels, row, 0, ARM_LABELS)
             if held < 0:
                 held = t.n[PLACES]
-                t.p_words[held], t.p_hash[held], t.p_arms[held] = place, key_hash(place, 0), 0
+                _put(t.p_words, held, place)
+                t.p_hash[held], t.p_arms[held] = key_hash(place, 0), 0
                 t.n[PLACES] += 1
                 place_in(t.p_table, t.p_hash[held], held)
             t.p_arms[held] += 1
         number = t.n[ARMS]
-        t.a_words[number], t.a_hash[number] = arm, key_hash(arm, 0)
+        _put(t.a_words, number, arm)
+        t.a_hash[number] = key_hash(arm, 0)
         t.n[ARMS] += 1
         place_in(t.a_table, t.a_hash[number], number)
     if full:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kernels import Array, compiled
+from streams.kernels.memory import HIGH_BITS, few
 
 LONG, INT, BOOL, DOUBLE, FLOAT, TEXT, BYTES, MAP, FIXED = range(9)
 NOWHERE, TO_LONGS, TO_RATE, TO_TEXTS, TO_MEASURES = range(5)
@@ -21,6 +22,9 @@ INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
 @compiled
 def read_varint(data: Array, place: int, end: int) -> tuple[int, int]:
     """The zigzag long at `place`, and the next place: -1 where the record ends in it, -2 where it has no end."""
+    if place < end and data[place] < 128:
+        first = np.uint64(data[place])
+        return np.int64(first >> np.uint64(1)) ^ -np.int64(first & np.uint64(1)), np.int64(place + 1)  # pyright: ignore
     value, shift = np.uint64(0), np.uint64(0)
     while True:
         if place >= end:
@@ -75,6 +79,10 @@ def is_utf8(data: Array, start: int, length: int) -> bool:
     """Whether the bytes are well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing beyond U+10FFFF."""
     place, end = start, start + length
     while place < end:
+        size = min(8, end - place)
+        if few(data, place, size) & HIGH_BITS == np.uint64(0):
+            place += size
+            continue
         first = data[place]
         if first < 0x80:
             place += 1
@@ -163,19 +171,21 @@ def walk(
     """Fill the columns of `streams.rows.Rows` (`rate` and `values` as bits, uint64) from the records [begin, end), int64
     (n,), in `data`; `fault` uint8 (n,) is OK or what is wrong with each. How many are wrong."""
     wrong = 0
-    scratch_float, scratch_double = np.empty(1, np.uint32), np.empty(1, np.float64)
     for row in range(len(begin)):
         place, stop, found = begin[row], end[row], OK
         for field in range(len(program)):
             kind, null, target, column = program[field, 0], program[field, 1], program[field, 2], program[field, 3]
             if null >= 0:
-                branch, place = read_varint(data, place, stop)
-                if place < 0:
-                    found = _fault_of(place)
-                    break
-                if branch < 0 or branch > 1:
-                    found = BRANCH
-                    break
+                if place < stop and (data[place] == 0 or data[place] == 2):
+                    branch, place = np.int64(data[place] >> 1), place + 1
+                else:
+                    branch, place = read_varint(data, place, stop)
+                    if place < 0:
+                        found = _fault_of(place)
+                        break
+                    if branch < 0 or branch > 1:
+                        found = BRANCH
+                        break
                 if branch == null:
                     continue
             if kind in (LONG, INT):
@@ -189,8 +199,7 @@ def walk(
                 if target == TO_LONGS:
                     longs[column, row], present[column, row] = value, 1
                 elif target == TO_RATE:
-                    scratch_double[0] = np.float64(value)
-                    rate[row] = scratch_double.view(np.uint64)[0]
+                    rate[row] = np.float64(value).view(np.uint64)
             elif kind in (TEXT, BYTES):
                 size, place = read_varint(data, place, stop)
                 if place < 0:
@@ -227,9 +236,7 @@ def walk(
                     if kind == DOUBLE:
                         rate[row] = _double(data, place, 8)
                     else:
-                        scratch_float[0] = np.uint32(_double(data, place, 4))
-                        scratch_double[0] = np.float64(scratch_float.view(np.float32)[0])
-                        rate[row] = scratch_double.view(np.uint64)[0]
+                        rate[row] = np.float64(np.uint32(_double(data, place, 4)).view(np.float32)).view(np.uint64)
                 place += size
             elif kind == MAP:
                 place, found = _map(data, place, stop, names, name_start, target, values, has, row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.kernels import Array, compiled, unsigned_varint, unsigned_varint_bytes, varint
+from streams.kernels import Array, compiled, making, unsigned_varint, unsigned_varint_bytes, varint
 from streams.kernels.avro_walk import read_varint
 from streams.kernels.cell_read import SCALARS, SECTIONS
 
@@ -106,7 +106,7 @@ def _measures(data: Array, begin: Array) -> int:
     return found
 
 
-@compiled
+@making
 def add_up(data: Array, begin: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Sum of the bodies that lie in `data` uint8 from each of `begin` int64 (k + 1,) to the next.
 

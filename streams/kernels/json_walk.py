@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.kernels import Array, compiled
+from streams.kernels import Array, compiled, making
 from streams.kernels.avro_walk import is_utf8
 from streams.kernels.slots import BOOL, FLOAT, INT, NULL, NUMERAL, OTHER, TEXT
 
@@ -329,7 +329,7 @@ def _record(
     return OK if _space(data, place, end) == end else TRAILING
 
 
-@compiled
+@making
 def walk(
     data: Array, begin: Array, end: Array, first: Array, edges: Array, keys: Array,
     kind: Array, bits: Array, binaries: Array, start: Array, length: Array, fault: Array,

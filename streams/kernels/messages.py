@@ -13,7 +13,8 @@ from numba import types  # pyright: ignore
 from numba.core import cgutils  # pyright: ignore
 from numba.extending import intrinsic  # pyright: ignore
 
-from streams.kernels import Array, compiled
+from streams.kernels import Array, compiled, making
+from streams.kernels.memory import copy
 
 ERR, TOPIC, PARTITION, PAYLOAD, LENGTH, KEY, KEY_LENGTH, OFFSET = range(8)
 """Columns of `fields`, and the words of eight bytes of the struct; err and partition are 32 bits of theirs."""
@@ -36,7 +37,7 @@ def _pointer(kind: Any) -> Any:
     return pointer
 
 
-_words, _octets = _pointer(types.int64), _pointer(types.uint8)  # pyright: ignore
+_words = _pointer(types.int64)  # pyright: ignore
 
 
 @intrinsic
@@ -51,7 +52,7 @@ def _call(context: Any, function: Any, first: Any, second: Any) -> Any:  # pyrig
     return types.int64(types.int64, types.int64, types.int64), generate  # pyright: ignore
 
 
-@compiled
+@making
 def look(messages: Array, timestamp: int, fields: Array) -> int:
     """Fill `fields`, int64 (n, COLUMNS), from the messages at the addresses `messages`, int64 (n,); `timestamp` is the address
     of `rd_kafka_message_timestamp`. Bytes of all keys and payloads."""
@@ -72,13 +73,6 @@ def look(messages: Array, timestamp: int, fields: Array) -> int:
 
 
 @compiled
-def _copy(address: int, size: int, data: Array, place: int) -> int:
-    if size > 0:
-        data[place : place + size] = numba.carray(_octets(address), (size,))  # pyright: ignore
-    return place + size
-
-
-@compiled
 def take(messages: Array, destroy: int, fields: Array, data: Array, begin: Array, end: Array) -> None:
     """Copy the payloads, one after the other, then the keys, to `data`, uint8 (bytes,), where `begin` and `end`, int64 (2, n),
     then say (payloads first; a record without a key has an empty one). The messages go back through `destroy`, the address
@@ -86,10 +80,13 @@ def take(messages: Array, destroy: int, fields: Array, data: Array, begin: Array
     n, place = len(messages), 0
     for i in range(n):
         begin[0, i] = place
-        place = _copy(fields[i, PAYLOAD], fields[i, LENGTH], data, place)
+        copy(fields[i, PAYLOAD], fields[i, LENGTH], data, place)  # pyright: ignore
+        place += fields[i, LENGTH]
         end[0, i] = place
     for i in range(n):
         begin[1, i] = place
-        place = _copy(fields[i, KEY], max(fields[i, KEY_LENGTH], 0), data, place)
+        size = max(fields[i, KEY_LENGTH], 0)
+        copy(fields[i, KEY], size, data, place)  # pyright: ignore
+        place += size
         end[1, i] = place
         _call(destroy, messages[i], 0)  # pyright: ignore[reportCallIssue]

@@ -89,6 +89,7 @@ def _sample_hash(time_us: int, unit: np.uint64, duration: int, status: int) -> n
 def count(
     data: Array, start: Array, length: Array, longs: Array, present: Array, rate: Array, values: Array, has: Array,
     pick: Array, first: int, arrival: Array, live: bool, labels: Array, resolutions: Array, k: Knobs, t: Tallies, fate: Array,
+    words: Array, hashes: Array,
 ) -> int:  # fmt: skip
     """Count the rows `pick` from the `first` of them on; how far it came.
 
@@ -102,9 +103,6 @@ def count(
     m_rows, m_total, m_keys, histogram, joint = t.m_rows, t.m_total, t.m_keys, t.histogram, t.joint
     error_buckets, affected, sampled = t.error_buckets, t.affected, t.sampled
     arms_room, places_room, columns, measures = len(t.a_hash), len(t.p_hash), len(labels), len(m_rows)
-    words, hashes = np.empty(columns, np.int32), np.empty(columns, np.uint64)
-    real = np.empty(1, np.float64)
-    bits = real.view(np.int64)
     for i in range(first, len(pick)):
         if n[CELLS] + 1 > len(c_hash) or n[ARMS] + 1 > arms_room or n[PLACES] + 1 > places_room:
             return i
@@ -175,16 +173,15 @@ def count(
             if m < 3:
                 if not present[DURATION + m, row]:
                     continue
-                amount = longs[DURATION + m, row]
-                real[0] = np.float64(amount)
+                amount, bits = longs[DURATION + m, row], np.float64(longs[DURATION + m, row]).view(np.int64)
             else:
                 if not has[m - 3, row]:
                     continue
-                real[0] = values[m - 3, row]
-                amount = _whole(real[0], resolutions[m - 3])
+                amount = _whole(values[m - 3, row], resolutions[m - 3])
+                bits = np.float64(values[m - 3, row]).view(np.int64)
             m_rows[m, cell] += 1
             m_total[m, cell] += amount
-            place = _bin(bits[0])
+            place = _bin(bits)  # pyright: ignore[reportArgumentType]
             used = m_keys[m, 0]
             histogram[m, used] = np.uint32(cell << BIN_BITS) | np.uint32(place)
             m_keys[m, 0] += 1

@@ -38,7 +38,8 @@ def check(config: Config, expected: dict[tuple[int, int], str], good: int) -> No
 
 def test_every_broken_record_is_told_and_no_other(tmp_path: Path, kafka: KafkaBroker) -> None:
     config, rng = configured(tmp_path, kafka, 3), random.Random(20261125)
-    producer, places, reasons = Producer({"bootstrap.servers": kafka.bootstrap}), [0, 0, 0], {}
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})  # keeps the order
+    places, reasons = [0, 0, 0], {}
     for number in range(RECORDS):
         value, partition = poison.event(number), rng.randrange(3)
         if number % 100 == 7:
