@@ -13,10 +13,10 @@ demo: .venv/ready
 	@$(BIN)/davy demo || test $$? -eq 1
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n $(NPROC)
+	$(BIN)/python -m pytest -n $(NPROC) --dist worksteal
 
 test-full: .venv/ready
-	$(BIN)/python -m pytest -n $(NPROC) --full
+	$(BIN)/python -m pytest -n $(NPROC) --dist worksteal --full
 
 lint: .venv/ready
 	$(BIN)/ruff check .
