@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
+from davy.progress import Advance
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 from streams import kafka
@@ -98,12 +99,17 @@ def ratio(ours: list[Round], others: list[Round]) -> float:
     return statistics.median(other.wall_s / one.wall_s for one, other in zip(ours, others, strict=True))
 
 
-def measure(config: Config, events: int, experiments: int, rounds: int, tell: Tell, tuned: bool = False) -> Rounds:
-    """Fill topics of our own on the configured broker, read them in turns, remove them again."""
+def measure(
+    config: Config, events: int, experiments: int, rounds: int, tell: Tell, advance: Advance | None = None,
+    tuned: bool = False,
+) -> Rounds:  # fmt: skip
+    """Fill topics of our own on the configured broker, read them in turns, remove them again. `advance`: of 1, how much."""
+    advance, turns = advance or (lambda _: None), 1 + rounds
     ours = config.model_copy(update={"prefix": f"bench-{uuid.uuid4().hex[:8]}.", "embedded": True})
     with topics(ours):
         tell(f"writing {events:,} events of {experiments} experiments")
         fill(ours, ours.topic("events"), events, experiments, time.time_ns() // 1000)
+        advance(1 / turns)
         topic = ours.topic("events")
         upto = {(topic, p): end for p, end in ends(ours, topic).items()}
         done = Rounds([], [], [])
@@ -112,6 +118,7 @@ def measure(config: Config, events: int, experiments: int, rounds: int, tell: Te
             done.davy.append(timed(events, lambda: IngestLoop(ours).read_up_to(upto)))
             if tuned:
                 done.tuned.append(timed(events, lambda: read_bare(ours, topic, events, READ_SETTINGS)))
+            advance((1 + number) / turns)
             tell(
                 f"round {number} of {rounds}: bare {speed(done.bare[-1:]):,.0f}, Davy {speed(done.davy[-1:]):,.0f} events/s"
             )

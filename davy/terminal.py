@@ -91,20 +91,20 @@ def _steps(scene: Scene, candidate: str, width: int) -> RenderableType:
     verdict = scene.verdicts.get(candidate)
     path = Text("  ")
     for index, step in enumerate(scene.spec.steps):
-        path.append(*_step_mark(verdict, index))
+        path.append(*step_mark(verdict, index))
         path.append(f" {100 * step.weight:.4g} %", "bold" if verdict and index == verdict.step else "dim")
         path.append(" ── ", "dim")
     promoted = verdict is not None and verdict.action == "PROMOTE"
     path.append("● 100 %" if promoted else "○ 100 %", "bold green" if promoted else "dim")
     share = scene.weights.get(candidate, 0.0)
     if width >= 80:
-        path.append(f"     {candidate} gets ", "dim").append_text(_bar(share, BAR, "magenta")).append(
+        path.append(f"     {candidate} gets ", "dim").append_text(bar(share, BAR, "magenta")).append(
             f" {100 * share:.4g} %"
         )
     return path
 
 
-def _step_mark(verdict: Verdict | None, index: int) -> tuple[str, str]:
+def step_mark(verdict: Verdict | None, index: int) -> tuple[str, str]:
     if verdict is None or index > verdict.step:
         return "○", "dim"
     if index < verdict.step or verdict.action == "PROMOTE":
@@ -206,12 +206,12 @@ def _right(text: str, style: str = "") -> Text:
 def _gauge(evidence: float, threshold: float, tone: str, width: int) -> Text:
     """Evidence on its way to the threshold, as a bar and in figures."""
     part = progress(evidence, threshold)
-    bar = _bar(
+    drawn = bar(
         part,
         BAR if width >= VERY_WIDE else BAR_NARROW,
         tone if part >= 1 else "yellow" if tone == "red" else "cyan",
     )
-    return bar.append(f" {short(evidence):<5}", "bold" if part >= 1 else "")
+    return drawn.append(f" {short(evidence):<5}", "bold" if part >= 1 else "")
 
 
 def short(number: float) -> str:
@@ -239,7 +239,7 @@ def progress(evidence: float, threshold: float) -> float:
     return round(min(1.0, math.log(evidence) / math.log(threshold)), 6)
 
 
-def _bar(part: float, width: int, tone: str) -> Text:
+def bar(part: float, width: int, tone: str) -> Text:
     full = min(width, int(part * width + 0.5))
     return Text.assemble(("━" * full, tone), ("╌" * (width - full), "bright_black"))
 

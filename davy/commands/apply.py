@@ -1,11 +1,16 @@
-"""`davy apply`: lint specs, then write them to the control topic."""
+"""`davy apply`: lint specs, then put them in force."""
 
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from davy.options import ConfigFile, DataDir, Json, load
 from schemas.config import Config
 from schemas.control import Control, SpecApplied
 from schemas.errors import InfrastructureError
@@ -46,3 +51,18 @@ def send(config: Config, records: Sequence[Control | FlagChange]) -> None:
     left = producer.flush(DELIVERY_TIMEOUT_S)
     if left or failed:
         raise InfrastructureError(f"{left + len(failed)} records were not acknowledged; nothing else was done")
+
+
+def command(
+    files: Annotated[list[Path], typer.Argument(help="Experiment specs.")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy apply checkout.yaml
+
+    Exit code: 0; 2 bad spec, and then none was applied; 4 infrastructure.
+    """
+    for spec in apply(files, load(config, data_dir)):
+        print(json.dumps({"experiment_id": spec.id, "digest": spec.digest}) if as_json else f"{spec.id} applied")

@@ -1,4 +1,4 @@
-"""`davy demo`: the whole of Davy on this machine, nothing installed beside the package.
+"""`davy demo`: everything on this machine, with a release that goes bad.
 
 The parent owns the broker, the clock's origin, the configuration and the view; every role and the simulator
 are processes of their own under its supervisor, the same that run in service.
@@ -14,14 +14,17 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+import typer
 
 from davy import logs
 from davy.commands import apply, replay
-from davy.commands.run import children, load, stop_on_signals, wanted
+from davy.commands.run import children, stop_on_signals, wanted
 from davy.demo_dir import CONFIG, demo_dir
 from davy.demo_show import JsonLines, Lines, Show, Terminal
 from davy.follow import Follower
+from davy.options import ConfigFile, Json, load
 from davy.scene import Scene
 from davy.supervisor import Child, Supervisor, last_line
 from schemas import located
@@ -282,3 +285,33 @@ def _follow(
     finally:
         follower.close()
     return last
+
+
+def command(
+    scenario: Annotated[
+        str, typer.Option(help="Which traffic: see `davy simulate --help`; live: a real service behind HAProxy.")
+    ] = "errors",
+    duration: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Ends by itself after that (default 120, live 240); 0: on Ctrl-C."),
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Seconds of event time in a second (default: the scenario's).")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Of the dashboard; 0 picks a free one.")] = 7070,
+    data_dir: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the demo keeps its data.")] = Path(
+        ".davy"
+    ),
+    config: ConfigFile = None,
+    as_json: Json = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the dashboard.")] = False,
+) -> None:
+    """A broker, traffic, judgement, rollout, store and console start, and end by themselves. With --json every line on
+    stdout is one object.
+
+    \b
+    Example: davy demo --scenario healthy
+
+    Exit code: 1 if the canary was rolled back, 0 if it was promoted, else 3; 2 bad option, 4 infrastructure.
+    """
+    raise typer.Exit(demo(Options(scenario, duration, speed, port, data_dir, config, as_json, no_browser)))

@@ -1,4 +1,4 @@
-"""`davy detect`: anomalies and changes in a series of a CSV file, row by row."""
+"""`davy detect`: find anomalies and changes in any series."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from analyzers.detectors import detector, names
+from davy.options import ConfigFile, DataDir, Json
 from schemas.errors import UserError
 
 BATCH_ROWS = 8192
@@ -150,3 +153,27 @@ def _time_us(text: str) -> int:
         ) from None
     unit_us = 1_000_000 if size < MILLISECONDS_FROM else 1000 if size < MICROSECONDS_FROM else 1
     return int(number * unit_us)
+
+
+def command(
+    series: Annotated[Path, typer.Argument(metavar="SERIES.csv", help="First column a timestamp, first line names.")],
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which has the values (default: value, or the only one).")
+    ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How: adwin, bayesian, e-detector, ensemble, page-hinkley, seasonal, ..."),
+    ] = "ensemble",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """An empty value is a missing one. Rows are taken in the file's order.
+
+    \b
+    Example: davy detect latency.csv
+             davy detect series.csv --column p99_us --json
+
+    Exit code: 0; 2 bad input.
+    """
+    raise typer.Exit(detect(series, column, detector, as_json))

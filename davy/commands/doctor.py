@@ -1,11 +1,14 @@
-"""`davy doctor`: what is wrong with this installation, and what to do about it."""
+"""`davy doctor`: check all that Davy needs, and say what to do."""
 
 from __future__ import annotations
 
 import json
 
+import typer
+
 from davy.checks import examine
 from davy.checks.base import Check, Finding, Level
+from davy.options import ConfigFile, DataDir, Json, load
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 
@@ -29,3 +32,15 @@ def doctor(config: Config, as_json: bool) -> int:
 def row(check: Check, finding: Finding) -> dict[str, str | None]:
     """A finding as JSON values."""
     return {"check": check.name, "level": finding.level, "finding": finding.what, "remedy": finding.remedy or None}
+
+
+def command(config: ConfigFile = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Broker, topics, schemas, ClickHouse, clocks and lag.
+
+    \b
+    Example: davy doctor
+             davy doctor --config davy.yaml --json
+
+    Exit code: 0 without a problem, 4 with one; 2 bad config.
+    """
+    raise typer.Exit(doctor(load(config, data_dir), as_json))

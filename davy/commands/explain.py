@@ -1,13 +1,16 @@
-"""`davy explain`: why a verdict is what it is, from the store alone."""
+"""`davy explain`: why a verdict is what it is."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +19,7 @@ from rich.text import Text
 from analyzers.reasons import allowance, time
 from davy import recall
 from davy.demo_dir import CONFIG
+from davy.options import ConfigFile, DataDir, Json, load
 from davy.picture import picture
 from davy.terminal import STATUS, TONES, change, level, short
 from schemas.config import Config
@@ -35,7 +39,7 @@ class Rule:
     paths: tuple[str, ...]
 
 
-def explain(subject: str, config: Config, file: Path | None = None) -> int:
+def explain(subject: str, config: Config, file: Path | None = None, as_json: bool = False) -> int:
     """Print the explanation of a verdict, or of an experiment's latest ones; raises `UnknownId`. `file`: the configuration
     that was named."""
     verdicts = recall.verdicts(subject, config)
@@ -44,12 +48,31 @@ def explain(subject: str, config: Config, file: Path | None = None) -> int:
             f"no verdict and no experiment is named {subject!r} in the store; "
             "see `davy query 'select id from experiments'`"
         )
+    if as_json:
+        for verdict in verdicts:
+            print(json.dumps(as_object(verdict, recall.spec_of(verdict, config), reproduce(verdict, config, file))))
+        return 0
     console = Console(highlight=False) if sys.stdout.isatty() else Console(width=PIPE_WIDTH, highlight=False)
     for index, verdict in enumerate(verdicts):
         if index:
             console.rule(style="dim")
         _print(console, verdict, recall.spec_of(verdict, config), reproduce(verdict, config, file))
     return 0
+
+
+def as_object(verdict: Verdict, spec: ExperimentSpec | None, again: str) -> dict[str, Any]:
+    """The explanation as JSON values; what rests on the spec is null where that is not known."""
+    told: dict[str, Any] = {
+        "verdict": verdict.to_json(),
+        "rule": None,
+        "otherwise": None,
+        "budget": budget_lines(verdict),
+    }
+    if spec is not None:
+        rule = rule_of(verdict, spec)
+        told["rule"] = {"sentence": rule.sentence, "file": spec.path, "spec": spec_lines(spec, rule.paths)}
+        told["otherwise"] = otherwise(verdict, spec)
+    return told | {"reproduce": again}
 
 
 def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
@@ -264,3 +287,17 @@ def evidence_table(verdict: Verdict, spec: ExperimentSpec | None) -> Table:
             Text(item.status, STATUS.get(item.status, "")),
         )  # fmt: skip
     return table
+
+
+def command(
+    subject: Annotated[str, typer.Argument(metavar="VERDICT_ID|EXPERIMENT")],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy explain checkout-2.4.0
+
+    Exit code: 0; 3 unknown, 4 infrastructure.
+    """
+    raise typer.Exit(explain(subject, load(config, data_dir), config, as_json))

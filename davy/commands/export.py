@@ -1,15 +1,18 @@
-"""`davy export`: tables of the analysts' store as Parquet files."""
+"""`davy export`: write tables of the analysts' store as Parquet files."""
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs]  # has no types
 
 from davy import frame
+from davy.options import ConfigFile, DataDir, Json, load
+from davy.progress import progress
 from schemas.config import Config
 from schemas.errors import UserError
 from streams.sinks.ddl import STORED
@@ -32,18 +35,36 @@ def _table(name: str, path: Path, config: Config) -> int:
     key = ", ".join(STORED[name].key)
     rows = 0
     writer: Any = None
+    (total,) = frame.query(config, f"SELECT count() AS total FROM {name}").column("total").to_pylist()
     try:
-        while True:
-            page = frame.query(config, f"SELECT * FROM {name} ORDER BY {key} LIMIT {PAGE} OFFSET {rows}")
-            writer = writer or parquet.ParquetWriter(fresh, page.schema, compression="zstd")
-            writer.write_table(page)
-            rows += len(page)
-            if len(page) < PAGE:
-                break
-            if sys.stderr.isatty():
-                print(f"\r{name}: {rows:,} rows", end="", file=sys.stderr)
+        with progress(name, total) as done:
+            while True:
+                page = frame.query(config, f"SELECT * FROM {name} ORDER BY {key} LIMIT {PAGE} OFFSET {rows}")
+                writer = writer or parquet.ParquetWriter(fresh, page.schema, compression="zstd")
+                writer.write_table(page)
+                rows += len(page)
+                done(rows)
+                if len(page) < PAGE:
+                    break
     finally:
         if writer is not None:
             writer.close()
     fresh.replace(path)
     return rows
+
+
+def command(
+    tables: Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="None: all.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go, one per table.")] = Path("."),
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy export windows verdicts --out history
+
+    Exit code: 0; 2 there is no such table, 4 infrastructure.
+    """
+    for table, rows in export(tables or [], out, load(config, data_dir)).items():
+        file = f"{out / table}.parquet"
+        print(json.dumps({"table": table, "rows": rows, "file": file}) if as_json else f"{file}: {rows:,} rows")

@@ -1,11 +1,14 @@
-"""`davy history`: what became of a service's releases."""
+"""`davy history`: what became of a service's releases, from the analysts' store."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from davy.options import ConfigFile, DataDir, Json, load
 from davy.store import ask
 from schemas.config import Config
 from schemas.errors import UnknownId
@@ -75,3 +78,17 @@ def _told(record: Record) -> str:
 def _share(record: Record, arm: str) -> str:
     errors, requests = record[f"{arm}errors"], record[f"{arm}requests"]
     return f"{100 * errors / requests:.2f} % errors of {requests:,}" if requests else "no requests"
+
+
+def command(
+    service: Annotated[str, typer.Argument()],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy history checkout
+
+    Exit code: 0; 3 unknown, 4 infrastructure.
+    """
+    raise typer.Exit(history(service, load(config, data_dir), as_json))

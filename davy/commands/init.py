@@ -1,4 +1,4 @@
-"""`davy init`: a first spec, with a comment on every choice, by asking or from flags."""
+"""`davy init`: write a first experiment spec, with a comment on every choice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from davy.options import ConfigFile, DataDir, Json
 from schemas.errors import UserError
 from schemas.model import identifier
 from schemas.spec import load_specs
@@ -112,3 +116,32 @@ def _plain(text: str) -> str:
     simple = text.replace("-", "").replace("_", "").replace(".", "")
     is_text = simple.isalnum() and simple[0].isalpha() and text.lower() not in NO_TEXT
     return text if is_text else json.dumps(text)
+
+
+def command(
+    service: Annotated[str | None, typer.Option(help="As its events name it (asked for, where it is missing).")] = None,
+    control: Annotated[str | None, typer.Option(metavar="VERSION", help="What runs now (asked for).")] = None,
+    canary: Annotated[str | None, typer.Option(metavar="VERSION", help="What is to be released (asked for).")] = None,
+    environment: Annotated[str, typer.Option(help="As its events name it.")] = "production",
+    experiment_id: Annotated[str | None, typer.Option("--id", help="Default: SERVICE-VERSION.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
+    unit: Annotated[str, typer.Option(help="request, user, session or shard.")] = "request",
+    max_errors: Annotated[str, typer.Option(metavar="CHANGE", help="Allowed: 0.5pp or 10%.")] = "0.5pp",
+    max_latency: Annotated[str, typer.Option(metavar="CHANGE", help="Allowed at p99: 10% or 20ms.")] = "10%",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: ID.yaml.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy init --service checkout --control 2.3.1 --canary 2.4.0
+
+    Exit code: 0; 2 an answer is missing or wrong, or the file is there already.
+    """
+    answers = Answers(service, control, canary, environment, experiment_id, owner, unit, max_errors, max_latency)
+    path, name = init(answers, out, force)
+    if as_json:
+        print(json.dumps({"experiment_id": name, "file": str(path)}))
+        return
+    print(f"{path} written; next: davy lint {path}, davy apply {path}, davy status {name} --watch")

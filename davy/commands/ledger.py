@@ -1,18 +1,22 @@
-"""`davy ledger`: read the decisions, and verify that they are as they were written."""
+"""`davy ledger`: read all decisions and refusals, or verify that none was changed."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterator
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from davy.options import ConfigFile, DataDir, Json, load
 from deploy.audit import Audit, Entry, audited, chain_of
 from schemas.codec import Malformed, UnknownSchema, iso
 from schemas.config import Config
 from schemas.decision import Decision
+from schemas.errors import UserError
 from schemas.signature import Keys, of_headers
 from streams import kafka
 
@@ -104,3 +108,34 @@ def _sentence(audit: Audit) -> str:
     told = "whole" if not audit.faults else f"NOT as it was written, {audit.faults} findings"
     before = f", {audit.unchained} from before records were chained" if audit.unchained else ""
     return f"{audit.name}: {audit.records} records{before}, {told}; head {audit.head}"
+
+
+def command(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="verify|EXPERIMENT", help="Without one: all.", show_default=False)
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="With verify: a head noted earlier, which must be there still.")
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Verifying also finds what was removed or put in.
+
+    \b
+    Example: davy ledger checkout-2.4.0
+             davy ledger verify
+             davy ledger verify checkout-2.4.0
+
+    Exit code: 0, with verify 1 if it is not as it was written; 2 bad option, 3 unknown, 4 infrastructure.
+    """
+    said = list(words or ())
+    asked = said[:1] == ["verify"]
+    names = said[1:] if asked else said
+    if len(names) > 1:
+        raise UserError(f"{names[1]!r} is one word too many: say davy ledger [verify] [EXPERIMENT]")
+    if head is not None and not asked:
+        raise UserError("--head goes with verify")
+    name, settings = (names[0] if names else None), load(config, data_dir)
+    raise typer.Exit(verify(name, head, settings, as_json) if asked else show(name, settings, as_json))

@@ -1,12 +1,18 @@
-"""`davy lint`: specs and configuration, each finding with its place and what would be right."""
+"""`davy lint`: check specs and configuration; each finding with its place."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analyzers.feasibility import problems
+from davy.options import ConfigFile, DataDir, Json
 from schemas.config import Config, config_of
 from schemas.errors import UserError
 from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
@@ -81,3 +87,27 @@ def is_config(documents: Sequence[Located]) -> bool:
     if not is_mapping(data) or "kind" in data or "apiVersion" in data:
         return False
     return len(data.keys() & field_names(Config)) > len(data.keys() & field_names(ExperimentSpec))
+
+
+def command(
+    files: Annotated[list[Path], typer.Argument(help="Experiment specs and configuration files.")],
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Requests per second of all arms: is it enough for the tolerances within max_duration?"),
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """A finding is a line, file:line:column: message.
+
+    \b
+    Example: davy lint checkout.yaml davy.yaml
+             davy lint checkout.yaml --rate 40
+
+    Exit code: 0 clean, 2 findings.
+    """
+    findings = lint(files, rate)
+    for finding in findings:
+        print(json.dumps(asdict(finding)) if as_json else finding)
+    raise typer.Exit(2 if findings else 0)

@@ -1,4 +1,4 @@
-"""`davy plan`: sample size and duration before the start."""
+"""`davy plan`: requests and time that a spec's promises take."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,7 @@ from analyzers.feasibility import problems
 from analyzers.outlook import Outlook, SliOutlook, outlook
 from analyzers.sli import WORSE, Normal
 from davy.commands.explain import PIPE_WIDTH
+from davy.options import ConfigFile, DataDir, Json
 from schemas.errors import UserError
 from schemas.located import dotted
 from schemas.spec import ExperimentSpec, SliSpec, load_specs
@@ -216,3 +218,29 @@ def _time(seconds: float) -> str:
 
 def _count(requests: float) -> str:
     return f"{int(float(f'{requests:.2g}')):,}"
+
+
+def command(
+    spec: Annotated[Path, typer.Argument(help="A spec file, or a folder of them.")],
+    rate: Annotated[float, typer.Option(help="Requests per second of all arms together.")],
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LEVEL", help="What is normal for an SLI: errors=0.5%, latency-p99=120ms (may be repeated)."
+        ),
+    ] = None,
+    spread: Annotated[
+        float, typer.Option(help="Standard deviation of times and measures, as a multiple of their mean.")
+    ] = 1.0,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Before the start, for each SLI and step.
+
+    \b
+    Example: davy plan checkout.yaml --rate 200 --normal errors=0.3%
+
+    Exit code: 0; 2 bad spec or option.
+    """
+    raise typer.Exit(plan(spec, rate, spread, normal or [], as_json))

@@ -1,11 +1,14 @@
-"""`davy query`: SQL on the analysts' store."""
+"""`davy query`: sQL on the analysts' store, embedded or server."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from davy.options import ConfigFile, DataDir, Json, load
 from davy.store import ask
 from schemas.config import Config
 from streams.sinks.base import Result
@@ -56,3 +59,17 @@ def _cell(value: Any, text: Any) -> Any:
         return text("null", "dim")
     shown = value if isinstance(value, str) else json.dumps(value)
     return text(shown if len(shown) <= CELL_MAX else shown[: CELL_MAX - 1] + "…")
+
+
+def command(
+    sql: Annotated[str, typer.Argument()],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy query 'select variant, sum(rows) from windows group by variant'
+
+    Exit code: 0; 2 bad SQL, 4 infrastructure.
+    """
+    raise typer.Exit(query(sql, load(config, data_dir), as_json))

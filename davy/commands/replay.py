@@ -1,4 +1,4 @@
-"""`davy replay`: judge recorded events with the same engine, no broker."""
+"""`davy replay`: judge recorded events with the same engine, without a broker."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
+import typer
 
+from davy.commands.reproduce import reproduce
+from davy.options import ConfigFile, DataDir, Json, load
+from davy.progress import progress
 from schemas import codec
 from schemas.config import Config
 from schemas.decision import Decision
@@ -38,10 +43,13 @@ def run(spec: Path, events: Sequence[Path], config: Config, as_json: bool, decis
     ledger = read_ledger(decisions) if decisions else []
     settings = JudgeSettings.of(config, 0, 1, {"recorded": ",".join(path.name for path in events)})
     last: dict[tuple[str, str], Verdict] = {}
-    for output in replay(specs, recording, Layout.of(config), settings, ledger):
-        if isinstance(output, Verdict):
-            last[output.experiment_id, output.variant] = output
-            print(json.dumps(output.to_json()) if as_json else sentence(output))
+    begin, end = int(recording.times[0]), int(recording.times[-1])
+    with progress("replay", end - begin) as done:
+        for output in replay(specs, recording, Layout.of(config), settings, ledger):
+            if isinstance(output, Verdict):
+                last[output.experiment_id, output.variant] = output
+                print(json.dumps(output.to_json()) if as_json else sentence(output))
+                done(output.event_time - begin)
     _tell_silent(specs, last)
     return exit_code(last.values())
 
@@ -91,3 +99,32 @@ def _tell_silent(specs: Sequence[ExperimentSpec], last: Mapping[tuple[str, str],
     for spec in specs:
         if not any(key[0] == spec.id for key in last):
             print(f"davy: {spec.id}: no window of it was closed, so there is no verdict", file=sys.stderr)
+
+
+def command(
+    spec: Annotated[Path | None, typer.Argument(help="A spec file, or a folder of them.")] = None,
+    events: Annotated[list[Path] | None, typer.Argument(help=".avro, .ndjson or .parquet files.")] = None,
+    verdict: Annotated[
+        str | None, typer.Option(metavar="ID", help="Judge the log again up to this verdict, and compare.")
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="A recorded ledger: the shifts of traffic as they were.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="Only `max`: as fast as this machine can.")] = "max",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy replay checkout.yaml events.ndjson --json
+
+    Exit code: of the last verdicts: 1 if any is ROLLBACK, else 3 if any is not PROMOTE, else 0; with --verdict 0 the same
+    again, 1 not, 3 unknown; 2 bad spec or input, 4 infrastructure.
+    """
+    if speed != "max":
+        raise UserError(f"--speed {speed}: a replay only knows max")
+    if verdict is not None:
+        raise typer.Exit(reproduce(verdict, load(config, data_dir), as_json))
+    if spec is None or not events:
+        raise UserError("say a spec and recorded events, or --verdict ID")
+    raise typer.Exit(run(spec, events, load(config, data_dir), as_json, decisions))

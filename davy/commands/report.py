@@ -1,4 +1,4 @@
-"""`davy report`: what was learned from an experiment, as Markdown and HTML, from the store alone."""
+"""`davy report`: what was learned from an experiment."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from analyzers.reasons import allowance, time
 from davy import recall
 from davy.commands.explain import budget_lines, reproduce
+from davy.options import ConfigFile, DataDir, Json, load
 from davy.store import ask
 from davy.terminal import change, level
 from schemas.config import Config
@@ -30,11 +33,11 @@ HTML_HEAD = (
 )
 
 
-def report(experiment: str, config: Config, out: Path | None) -> int:
+def report(experiment: str, config: Config, out: Path | None, as_json: bool = False) -> int:
     """Print it, or write it to `out`, whose suffix says how; raises `UnknownId`, `UserError`."""
     text = "\n".join(_lines(experiment, config)) + "\n"
     if out is None:
-        print(text, end="")
+        print(json.dumps({"experiment_id": experiment, "markdown": text}) if as_json else text.rstrip())
         return 0
     try:
         out.write_text(as_html(text) if out.suffix in (".html", ".htm") else text, "utf-8")
@@ -213,3 +216,29 @@ def _text(value: str) -> str:
     """On one line, as it is: Markdown's signs in it mean nothing."""
     plain = " ".join(value.split())
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#" else sign for sign in plain)
+
+
+def command(
+    experiment: Annotated[str | None, typer.Argument(help="Without one: the list.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An .md or .html file (default: Markdown here).")
+    ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="WORDS", help="Of the list, those with all the words in spec or ledger.")
+    ] = "",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Hypothesis, design, what was seen, decision, cost.
+
+    \b
+    Example: davy report checkout-2.4.0 --out report.html
+             davy report --search cache
+
+    Exit code: 0; 3 unknown, 4 infrastructure.
+    """
+    settings = load(config, data_dir)
+    raise typer.Exit(
+        find(search, settings, as_json) if experiment is None else report(experiment, settings, out, as_json)
+    )

@@ -6,6 +6,7 @@ code on the same log says the same under the same ids; only the epoch is the iss
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ TELL_S = 2.0
 SAME, DIFFERENT, UNKNOWN = 0, 1, 3
 
 
-def reproduce(verdict_id: str, config: Config) -> int:
+def reproduce(verdict_id: str, config: Config, as_json: bool = False) -> int:
     """0 when the verdict came out again as it was issued, 1 when it did not, 3 when nobody knows it."""
     issued = _issued(verdict_id, config)
     if issued is None:
@@ -35,15 +36,18 @@ def reproduce(verdict_id: str, config: Config) -> int:
     if issued.code_version != CODE_VERSION:
         raise UserError(f"{verdict_id} was issued by {issued.code_version}; this is {CODE_VERSION}: install that one")
     again, read = _again(issued, config)
-    if again is None:
+    fields = {} if again is None else content(again)
+    differing = [name for name, value in content(issued).items() if fields and fields[name] != value]
+    same = again is not None and not differing
+    if as_json:
+        print(json.dumps({"verdict_id": verdict_id, "same": same, "differing": differing, "records": read}))
+    elif again is None:
         print(f"{verdict_id} did not come out again from {read} records of the log: its beginning may be gone")
-        return DIFFERENT
-    differing = [name for name, value in content(issued).items() if content(again)[name] != value]
-    if differing:
+    elif differing:
         print(f"{verdict_id} came out with other {', '.join(differing)}")
-        return DIFFERENT
-    print(f"{verdict_id}: {issued.action}, the same in every field, from {read} records of the log")
-    return SAME
+    else:
+        print(f"{verdict_id}: {issued.action}, the same in every field, from {read} records of the log")
+    return SAME if same else DIFFERENT
 
 
 def content(verdict: Verdict) -> dict[str, Any]:

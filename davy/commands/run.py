@@ -1,4 +1,4 @@
-"""`davy run`: the service's roles, one process each."""
+"""`davy run`: run the service on the configured Kafka and ClickHouse."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from davy import logs
+from davy.options import ConfigFile, DataDir, load
 from davy.supervisor import Child, Supervisor, die_with_parent
-from schemas.config import Config, load_config
+from schemas.config import Config
 from schemas.errors import UserError
 
 ROLES: dict[str, str] = {
@@ -121,7 +125,21 @@ def _here(name: str, config: Config, spare: bool) -> None:
         role.run(config, stop)
 
 
-def load(config_path: Path | None, data_dir: Path | None) -> Config:
-    """The configuration: the file named, else ./davy.yaml where there is one, else the defaults; `data_dir`
-    wins."""
-    return load_config(config_path).with_data_dir(data_dir)
+def command(
+    roles: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ROLE", help="ingest, judge, rollout, sink, web, probe, alert; none: all."),
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    spare: Annotated[
+        bool, typer.Option("--spare", help="Import all, then wait for a line on stdin before taking the role.")
+    ] = False,
+) -> None:
+    """\b
+    Example: davy run
+             davy run ingest judge --config davy.yaml
+
+    Exit code: 0 on clean stop, 2 bad config, 4 infrastructure.
+    """
+    run(roles or [], config, data_dir, spare)

@@ -1,11 +1,14 @@
-"""`davy schema`: one schema as a bare JSON document, or the list of names."""
+"""`davy schema`: print one schema, a bare JSON document."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from davy.options import ConfigFile, DataDir
 from schemas import codec
 from schemas.config import config_json_schema
 from schemas.errors import UserError
@@ -30,3 +33,16 @@ def schema(name: str) -> str:
         return json.dumps(codec.document(name), indent=2)
     except codec.UnknownSchema:
         raise UserError(f"there is no schema named {name!r}; there are {', '.join(names())}") from None
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="Without one: the list.")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """\b
+    Example: davy schema RequestEvent
+
+    Exit code: 0; 2 there is none of that name.
+    """
+    print(schema(name) if name else "\n".join(names()))

@@ -1,11 +1,16 @@
-"""`davy shift`: the executor alone. Traffic of one experiment at every configured target, without Kafka; and back."""
+"""`davy shift`: the executor alone: set weights at every target of traffic."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from davy.commands.split import share_of
+from davy.options import ConfigFile, DataDir, Json, load
 from deploy.executor import Executor, Trace
 from deploy.hands import journal_path
 from deploy.journal import Entry, Journal
@@ -13,7 +18,7 @@ from deploy.splitter import step_weights
 from deploy.traffic import targets
 from deploy.traffic.base import Order, Weights
 from schemas.config import Config
-from schemas.errors import UserError
+from schemas.errors import InfrastructureError, UserError
 from schemas.spec import ExperimentSpec, load_specs
 from streams.clock import Clock
 
@@ -56,3 +61,30 @@ def _last(journal: Journal, spec: ExperimentSpec) -> Entry | None:
         elif entry["phase"] == "end" and entry["order_id"] in begun:
             last = [begun[entry["order_id"]]]
     return last[0] if last and set(last[0]["weights"]) == set(spec.variants) else None
+
+
+def command(
+    spec: Annotated[Path, typer.Argument(help="A spec file with one experiment.")],
+    weight: Annotated[str | None, typer.Option(help="Share of every candidate: 10% or 0.1.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Back to before the last shift.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Targets are those of davy.yaml. What was set is read back; where one fails, all are undone.
+
+    \b
+    Example: davy shift checkout.yaml --weight 10%
+             davy shift checkout.yaml --undo
+
+    Exit code: 0; 2 bad spec or weight, 4 if a target does not do as told.
+    """
+    weights, trace = shift(spec, weight, undo, load(config, data_dir))
+    if as_json:
+        print(json.dumps({"weights": weights, "targets": trace.lines, "fault": trace.fault}))
+    else:
+        print("\n".join(trace.lines))
+    if trace.fault is not None:
+        raise InfrastructureError(f"the traffic is where it was: {trace.fault}")
+    if not as_json:
+        print(", ".join(f"{name} {100 * share:.4g} %" for name, share in weights.items()))

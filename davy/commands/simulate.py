@@ -1,14 +1,19 @@
-"""`davy simulate`: synthetic traffic to a file or to Kafka, reproducible from its seed."""
+"""`davy simulate`: synthetic traffic, reproducible from its seed."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
+import typer
 
 from davy import logs
 from davy.commands.run import stop_on_signals
+from davy.options import ConfigFile, DataDir, Json, load
 from davy.supervisor import die_with_parent
 from schemas.config import Config
 from schemas.errors import UserError
@@ -83,3 +88,31 @@ def _send(scenario: Scenario, config: Config, events: int | None, rate: float | 
     die_with_parent()
     logs.configure("simulator")
     return simulator_loop.run(config, scenario, seed, stop_on_signals(), rate, events)
+
+
+def command(
+    scenario: Annotated[str, typer.Argument(help="healthy, errors, latency, no-traffic, mismatch or blip.")],
+    out: Annotated[
+        str, typer.Option(metavar="FILE|kafka", help="An .avro, .ndjson or .parquet file, or kafka.")
+    ] = "kafka",
+    events: Annotated[
+        int | None, typer.Option(help="How many (default: the steps' worth, to Kafka until Ctrl-C).")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Events per second of event time (default: the scenario's).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 0,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy simulate errors --events 100000 --seed 7 --out events.avro
+
+    Exit code: 0; 2 bad option, 4 infrastructure.
+    """
+    written = simulate(scenario, load(config, data_dir), events, rate, seed, out)
+    if as_json:
+        print(json.dumps({"out": out, "events": written}))
+        return
+    print(f"davy: {written} events to {out}", file=sys.stderr)

@@ -1,17 +1,25 @@
-"""`davy status`: where every rollout stands."""
+"""`davy status`: where rollouts stand."""
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from davy.commands import replay
+from davy.options import ConfigFile, DataDir, Json, load
 from davy.snapshot import snapshot
+from davy.tree import tree
 from davy.web import answers
+from davy.web.feed import Feed
 from davy.web.state import State, worst
 from schemas.budget import BudgetStatus
 from schemas.config import Config
@@ -22,6 +30,8 @@ from streams.clock import Clock
 
 UNKNOWN = 3
 WATCH_S = 1.0
+PIPE_WIDTH = 160
+LEAVE_S = 5.0
 
 
 def status(experiment: str | None, watch: bool, as_json: bool, timeout: str, config: Config) -> int:
@@ -30,22 +40,58 @@ def status(experiment: str | None, watch: bool, as_json: bool, timeout: str, con
         deadline = time.monotonic() + parse_duration(timeout) / 1e6
     except ValueError as error:
         raise UserError(f"--timeout {timeout}: say a duration such as 10m") from error
+    if watch and not as_json and sys.stdout.isatty():
+        return _live(experiment, deadline, config)
     shown = ""
     while True:
         state = snapshot(config)
         if experiment is not None and experiment not in state.experiments:
-            print(f"davy: there is no experiment {experiment!r}: davy status lists them", file=sys.stderr)
-            return UNKNOWN
+            return _unknown(experiment)
         names = [experiment] if experiment is not None else list(state.experiments)
-        text = _json(state, names, config) if as_json else _table(state, names, config)
+        text = _json(state, names, config) if as_json else _table(state, names, config, not watch)
         if text != shown:
-            print(text, flush=True)
+            begun = bool(shown) and not as_json
+            print("\n".join(text.splitlines()[int(begun) :]), flush=True)
             shown = text
         latest = [verdict for name in names for verdict in state.experiments[name].current().values()]
-        over = bool(latest) and all(verdict.action in ("PROMOTE", "ROLLBACK") for verdict in latest)
-        if not watch or over or time.monotonic() > deadline:
+        if not watch or _over(latest) or time.monotonic() > deadline:
             return _code(state, names, latest)
         time.sleep(WATCH_S)
+
+
+def _over(latest: Sequence[Verdict]) -> bool:
+    return bool(latest) and all(verdict.action in ("PROMOTE", "ROLLBACK") for verdict in latest)
+
+
+def _live(experiment: str | None, deadline: float, config: Config) -> int:
+    """The same as a tree that changes in its place, read from the topics as they grow."""
+    known = snapshot(config, ("control",)).experiments
+    if experiment is not None and experiment not in known:
+        return _unknown(experiment)
+    stop, console, clock = threading.Event(), Console(), Clock.of(config)
+    feed = Feed(config, stop)
+    feed.start()
+    try:
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            while True:
+                with feed.lock:
+                    names = [experiment] if experiment is not None else list(feed.state.experiments)
+                    held = [feed.state.experiments[name] for name in names if name in feed.state.experiments]
+                    latest = [verdict for one in held for verdict in one.current().values()]
+                    shown = [one.spec.id for one in held]
+                    live.update(tree(feed.state, shown, clock.now_us(), console.height), refresh=True)
+                    silent = any(not one.current() for one in held)
+                if (held and not silent and _over(latest)) or time.monotonic() > deadline:
+                    return _code(feed.state, shown, latest)
+                time.sleep(WATCH_S)
+    finally:
+        stop.set()
+        feed.join(LEAVE_S)
+
+
+def _unknown(experiment: str) -> int:
+    print(f"davy: there is no experiment {experiment!r}: davy status lists them", file=sys.stderr)
+    return UNKNOWN
 
 
 def _code(state: State, names: list[str], latest: list[Verdict]) -> int:
@@ -62,7 +108,7 @@ def _json(state: State, names: list[str], config: Config) -> str:
     return "\n".join(json.dumps(each, allow_nan=False) for each in said)
 
 
-def _table(state: State, names: list[str], config: Config) -> str:
+def _table(state: State, names: list[str], config: Config, with_budgets: bool) -> str:
     if not names:
         return "no experiments yet: put one in force with davy apply"
     now_us = Clock.of(config).now_us()
@@ -77,14 +123,14 @@ def _table(state: State, names: list[str], config: Config) -> str:
         told = "none yet" if verdict is None else verdict.action + ("" if now_us < verdict.expires_at else " (expired)")
         table.add_row(name, step, traffic or "–", told, verdict.reason if verdict is not None else "")
     services = {(state.experiments[name].spec.service, state.experiments[name].spec.environment) for name in names}
-    budgets = [each for each in state.budgets.values() if (each.service, each.environment) in services]
-    console = Console()
+    budgets = [each for each in state.budgets.values() if with_budgets and (each.service, each.environment) in services]
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     with console.capture() as capture:
         console.print(table)
         if budgets:
             console.print()
             console.print(_budgets(budgets))
-    return capture.get().rstrip()
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _budgets(found: list[BudgetStatus]) -> Table:
@@ -96,3 +142,22 @@ def _budgets(found: list[BudgetStatus]) -> Table:
         service = f"{status.service} ({status.environment})"
         table.add_row(service, status.slo, f"{100 * status.left:.4g} %", status.alert.lower(), status.reason)
     return table
+
+
+def command(
+    experiment: Annotated[str | None, typer.Argument(help="Without one: all.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Until it is over: live in a terminal, else every change.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to watch.")] = "10m",
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """\b
+    Example: davy status checkout-2.4.0 --watch
+
+    Exit code: 1 if any was rolled back, else 3 if any is not promoted or unknown, else 0; 2 bad option, 4
+    infrastructure.
+    """
+    raise typer.Exit(status(experiment, watch, as_json, timeout, load(config, data_dir)))

@@ -1,4 +1,4 @@
-"""`davy subscribe`: apply verdicts by a command or a URL, each once, the latest only."""
+"""`davy subscribe`: apply verdicts by a command or a URL."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import sys
 import threading
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated, get_args
+
+import typer
 
 from davy.commands.run import stop_on_signals
+from davy.options import ConfigFile, DataDir, Json, load
 from deploy.appliers import Command, Url
 from deploy.subscriber import Subscriber
 from schemas.config import Config
@@ -73,3 +76,30 @@ def _print(outcome: str, verdict: Verdict, reason: str, as_json: bool) -> None:
         }  # fmt: skip
         line = json.dumps(fields)
     print(line, flush=True)
+
+
+def command(
+    experiment: Annotated[str | None, typer.Argument(help="Without one: all.")] = None,
+    command: Annotated[
+        str | None, typer.Option("--exec", metavar="COMMAND", help="Run by sh: JSON on stdin, fields as $DAVY_... .")
+    ] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Gets the JSON by POST; 2xx means applied.")] = None,
+    name: Annotated[str, typer.Option(help="Of this subscriber: it goes on where one of that name ended.")] = "default",
+    action: Annotated[list[str] | None, typer.Option(help="Apply only these; may be said repeatedly.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Apply the latest state, then end.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="For one application.")] = "60s",
+    ledger: Annotated[bool, typer.Option(help="Whether refusals are written to the ledger.")] = True,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Each is checked and applied once; after an absence only the latest is.
+
+    \b
+    Example: davy subscribe checkout-2.4.0 --exec './deploy.sh $DAVY_ACTION'
+             davy subscribe --url https://deployer.example/verdicts
+
+    Exit code: 0 on clean stop, 1 if something could not be applied; 2 bad option, 4 infrastructure.
+    """
+    options = Options(experiment, command, url, name, tuple(action or ()), once, timeout, ledger, as_json)
+    raise typer.Exit(subscribe(options, load(config, data_dir)))

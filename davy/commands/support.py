@@ -1,4 +1,4 @@
-"""`davy support`: one file with what a maintainer needs to see, without secrets."""
+"""`davy support`: one file with what a maintainer needs, without secrets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from davy.checks import examine
 from davy.commands.doctor import row
+from davy.options import ConfigFile, DataDir, Json, load
 from schemas import __version__
 from schemas.config import Config
 from schemas.errors import UserError
@@ -37,10 +40,11 @@ OPEN = ("traffic", "notify", "probes", "alerts")
 OPEN_SHOWN = frozenset({"type", "name", "kind", "mode", "service", "environment", "interval", "timeout"})
 
 
-def support(config: Config, out: Path | None) -> int:
+def support(config: Config, out: Path | None, as_json: bool = False) -> int:
     """Write the bundle and say what is in it; raises `UserError` where the file cannot be written."""
     path = out or Path(f"davy-support-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     shown, secrets = redacted(config)
+    sizes: dict[str, int] = {}
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -53,8 +57,12 @@ def support(config: Config, out: Path | None) -> int:
             entry = tarfile.TarInfo(f"davy-support/{name}")
             entry.size, entry.mtime = len(clean), int(time.time())
             bundle.addfile(entry, io.BytesIO(clean))
-            print(f"{len(clean):>10,} bytes  {name}", flush=True)
-    print(f"{path}: look through it before you pass it on")
+            sizes[name] = len(clean)
+            if not as_json:
+                print(f"{len(clean):>10,} bytes  {name}", flush=True)
+    print(
+        json.dumps({"file": str(path), "bytes": sizes}) if as_json else f"{path}: look through it before you pass it on"
+    )
     return 0
 
 
@@ -123,3 +131,19 @@ def _secrets(value: Any) -> Iterator[str]:
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
             yield from _secrets(item)
+
+
+def command(
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: davy-support-TIME.tar.gz here.")] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Versions, configuration, what the doctor says, ends of logs.
+
+    \b
+    Example: davy support --out bundle.tar.gz
+
+    Exit code: 0; 2 bad config, or the file cannot be written.
+    """
+    raise typer.Exit(support(load(config, data_dir), out, as_json))

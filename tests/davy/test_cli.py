@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from davy.cli import app
+from davy.cli import SECTIONS, entries
+from davy.reference import COLUMNS, document, helped
 
-COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+HOME = Path(__file__).parents[2]
 HEAVY = (
     "pyarrow",
     "polars",
@@ -37,22 +38,42 @@ def davy(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    result = davy(command, "--help")
-    assert result.returncode == 0
-    assert f"Example: davy {command}" in result.stdout
+def test_every_help_is_as_docs_commands_has_it() -> None:
+    """`python -m davy.reference docs/commands.md` writes it anew: read the difference before you keep it."""
+    assert document() == (HOME / "docs" / "commands.md").read_text()
+
+
+@pytest.mark.parametrize("command", sorted(entries()))
+def test_every_help_says_what_has_an_example_and_exit_codes(command: str) -> None:
+    text = helped(command)
+    assert max(map(len, text.splitlines())) <= COLUMNS
+    assert entries()[command].line in text
+    assert f"Example: davy {command}" in text
+    assert "Exit code: " in text
     for option in ("--config", "--dir"):
-        assert option in result.stdout
+        assert option in text
 
 
-def test_the_commands_of_the_contract_are_there() -> None:
-    expected = {"demo", "run", "replay", "simulate", "lint", "explain", "apply", "schema", "query", "bench"}
-    assert expected <= set(COMMANDS)
+def test_the_overview_has_every_command_once_and_whole() -> None:
+    text = helped()
+    for name, entry in entries().items():
+        assert text.count(f"\n  {name} ") == 1
+        assert entry.line in text
+    assert {name for names in SECTIONS.values() for name in names} <= set(entries())
+
+
+def test_one_command_in_a_process_of_its_own() -> None:
+    result = davy("lint", "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.strip() == helped("lint").strip()
+    wrong = davy("lnit")
+    assert wrong.returncode == 2
+    assert "Did you mean 'lint'" in wrong.stderr.replace('"', "'")
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, davy.cli; print(*sorted(sys.modules))"
+    code = "import sys; sys.argv = ['davy', '--help']; import atexit, davy.cli; "
+    code += "atexit.register(lambda: print(*sorted(sys.modules))); davy.cli.main()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(HEAVY) & set(result.stdout.split())
 
