@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from davy.progress import Advance
+from davy.progress import Advance, unseen
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 from streams import kafka
@@ -100,11 +100,11 @@ def ratio(ours: list[Round], others: list[Round]) -> float:
 
 
 def measure(
-    config: Config, events: int, experiments: int, rounds: int, tell: Tell, advance: Advance | None = None,
+    config: Config, events: int, experiments: int, rounds: int, tell: Tell, advance: Advance = unseen,
     tuned: bool = False,
 ) -> Rounds:  # fmt: skip
     """Fill topics of our own on the configured broker, read them in turns, remove them again. `advance`: of 1, how much."""
-    advance, turns = advance or (lambda _: None), 1 + rounds
+    turns = 1 + rounds
     ours = config.model_copy(update={"prefix": f"bench-{uuid.uuid4().hex[:8]}.", "embedded": True})
     with topics(ours):
         tell(f"writing {events:,} events of {experiments} experiments")

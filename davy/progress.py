@@ -10,11 +10,15 @@ Advance = Callable[[float], None]
 """Called with how much of the total is done by now."""
 
 
+def unseen(done: float) -> None:
+    """Where nobody looks."""
+
+
 @contextmanager
 def progress(what: str, total: float) -> Generator[Advance]:
     """A bar until the context ends. What is printed meanwhile stays readable above it."""
     if not sys.stderr.isatty() or total <= 0:
-        yield lambda done: None
+        yield unseen
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
