@@ -156,12 +156,12 @@ EXPERIMENT = [
 BUDGETS = [
     [
         history("Errors of the last 30 days, by service", "percentunit",
-                "SELECT service, environment, sum(errors) / sum(rows) AS error_ratio, sum(rows) AS requests FROM windows "
+                "SELECT service, environment, sum(errors) / sum(rows) AS error_ratio, sum(rows) AS requests FROM windows_1h "
                 "WHERE start > now() - INTERVAL 30 DAY GROUP BY service, environment ORDER BY error_ratio DESC", "table"),
     ],
     [
         history("Error ratio by hour", "percentunit",
-                "SELECT toStartOfHour(start) AS time, service, sum(errors) / sum(rows) AS error_ratio FROM windows WHERE "
+                "SELECT start AS time, service, sum(errors) / sum(rows) AS error_ratio FROM windows_1h WHERE "
                 + RANGE.format("start") + " GROUP BY time, service ORDER BY time"),
         history("Rollbacks by week", "short",
                 "SELECT toMonday(event_time) AS time, countIf(action = 'ROLLBACK') AS rollbacks, "

@@ -101,7 +101,8 @@ def progress(config: Config, upto: int, spoke_s: float) -> bytes:
 def test_topics_as_they_should_be_and_then_not(
     place: Path, kafka: KafkaBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert doctor(place, capsys) == (0, [])
+    code, found = doctor(place, capsys)
+    assert (code, found) == (0, []), found
     config = load_config(place)
     client = AdminClient({"bootstrap.servers": kafka.bootstrap})
     client.delete_topics([config.topic("probes")])[config.topic("probes")].result()

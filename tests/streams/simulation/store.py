@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from streams.sinks.base import Result, StoreUnavailable
+from streams.sinks.columns import Columns, of_rows
 from streams.sinks.tables import TABLES, Row
 from tests.support.simulated_kafka import Crash, SimBroker
 
@@ -19,12 +20,20 @@ class Store:
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """See `streams.sinks.base.Store`."""
+        self.add(table, of_rows(TABLES[table], rows))
+
+    def add(self, table: str, columns: Columns) -> None:
+        """See `streams.sinks.base.Store`."""
         if self.broker.happens("crash"):
             raise Crash
         if self.broker.happens("store refuses"):
             raise StoreUnavailable("simulated: not taken")
         definition, held = TABLES[table], self.tables[table]
-        for row in rows:
+        times = [name for name, kind in definition.columns.items() if kind == "time"]
+        for name in times:
+            place = columns.schema.get_field_index(name)
+            columns = columns.set_column(place, name, columns.column(name).cast("int64"))
+        for row in columns.to_pylist():
             key = tuple(row[name] for name in definition.key)
             before = held.get(key)
             version = definition.version

@@ -1,0 +1,153 @@
+"""`python -m bench.sink [ROWS]`: how fast the sink fills a ClickHouse server, beside the bare driver, written to
+docs/benchmarks.md.
+
+Bare: clickhouse-driver's columnar insert of the same windows, in blocks as large as the sink's, as lists that are there
+already. The sink: from the first read of Kafka until its rows are in the store: reading, decoding, columns, inserting.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from clickhouse_driver import Client  # pyright: ignore[reportMissingTypeStubs]
+from confluent_kafka import Producer
+
+from bench.document import heading, rewrite
+from bench.kafka import own_kafka
+from davy import sink
+from davy.sink import SinkLoop
+from schemas.config import Clickhouse, Config
+from schemas.window import WindowSummary
+from streams.sinks.server import ServerStore
+from streams.sinks.tables import OLD, WINDOWS
+from streams.topics import ensure_topics
+from tests.streams.sinks.server import ClickhouseServer
+
+ROWS, ROUNDS, SERVICES = 400_000, 5, 100
+BEGIN_US, WINDOW_US = 1_764_000_000_000_000, 5_000_000
+BEGIN = "<!-- sink: written by python -m bench.sink -->"
+
+
+def main() -> None:
+    """Measure in turns, write, print."""
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    windows = [window(index) for index in range(rows)]
+    load = os.getloadavg()[0]
+    with own_kafka() as broker:
+        server = ClickhouseServer(Path(broker.folder) / "clickhouse")
+        server.start()
+        try:
+            with ServerStore(server.url.replace("/davy", "/default")) as store:
+                version = str(store.rows("SELECT version()")[0][0])
+            found = [turn(server, broker.bootstrap, windows, number) for number in range(ROUNDS)]
+        finally:
+            server.stop()
+    text = "\n".join(lines(rows, version, found, load))
+    rewrite(BEGIN, text)
+    print(text)
+
+
+def turn(
+    server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int
+) -> tuple[float, float]:
+    """Both, one after the other."""
+    found = bare(server, windows, number), through(server, bootstrap, windows, number)
+    print(f"sink: bare {found[0]:,.0f} rows/s, sink {found[1]:,.0f}", file=sys.stderr, flush=True)
+    return found
+
+
+def window(index: int) -> WindowSummary:
+    """A hundred services, two arms, one window after another."""
+    service, arm, number = index % SERVICES, index // SERVICES % 2, index // SERVICES // 2
+    start, rows = BEGIN_US + number * WINDOW_US, 1000 + index % 97
+    return WindowSummary(
+        f"service-{service}-1.1", f"service-{service}", "production", f"1.{arm}", ("control", "canary")[arm], start,
+        start + WINDOW_US, rows, index % 7, 41_000.5 + index % 1009, 30_000.0, 60_000.0, 90_000.0, 120_000.0 + index % 503,
+        300_000.0, float(rows), 0, 0, {"cpu_us": 9000.5 + index % 211, "memory_bytes": 1e6}, 1,
+    )  # fmt: skip
+
+
+def bare(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int) -> float:
+    """Rows a second of the driver alone."""
+    url = server.url.replace("/davy", f"/bare_{number}")
+    with ServerStore(url) as store:
+        store.migrate([])
+    parts = list(OLD.parts(WINDOWS))
+    rows = [window.to_avro() for window in windows]
+    blocks: list[list[list[Any]]] = []
+    for begin in range(0, len(rows), sink.FLUSH_RECORDS):
+        block = rows[begin : begin + sink.FLUSH_RECORDS]
+        blocks.append([_values(name, column, block) for column, name, _ in parts])
+    columns = ", ".join(f"`{column}`" for column, _, _ in parts)
+    client: Any = Client.from_url(url)
+    begun = time.monotonic()
+    for block in blocks:
+        client.execute(f"INSERT INTO {WINDOWS.raw} ({columns}) VALUES", block, columnar=True)
+    seconds = time.monotonic() - begun
+    client.disconnect()
+    return len(rows) / seconds
+
+
+def _values(name: str, column: str, rows: Sequence[Any]) -> list[Any]:
+    """One column, as the driver takes it."""
+    if column == f"{name}.key":
+        return [list(row[name]) for row in rows]
+    if column == f"{name}.value":
+        return [list(row[name].values()) for row in rows]
+    if name in ("start", "end") and column == name:
+        return [row[name] // 1_000_000 for row in rows]
+    return [row[name] for row in rows]
+
+
+def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int) -> float:
+    """Rows a second of the sink."""
+    url = server.url.replace("/davy", f"/sink_{number}")
+    config = Config(
+        kafka={"bootstrap.servers": bootstrap}, embedded=True, prefix=f"sink-{number}.",  # embedded: no waiting for a group
+        clickhouse=Clickhouse.model_validate({"url": url}),
+    )  # fmt: skip
+    ensure_topics(config)
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 50, "queue.buffering.max.messages": 2_000_000})
+    for window in windows:
+        producer.produce(config.topic("windows"), window.encode(), window.experiment_id)
+    assert producer.flush(120) == 0
+    with ServerStore(url) as store:
+        loop = SinkLoop(config, store)
+        loop.reachable()
+        begun = time.monotonic()
+        loop.begin()
+        while sink.ROWS.labels("windows")._value.get() < len(windows) * (number + 1):
+            loop.once()
+        seconds = time.monotonic() - begun
+        loop.close()
+    return len(windows) / seconds
+
+
+def lines(rows: int, version: str, found: Sequence[tuple[float, float]], load: float) -> list[str]:
+    """The figures as Markdown."""
+    ratio = statistics.median(through / alone for alone, through in found)
+    return [
+        f"`python -m bench.sink`, {datetime.now(UTC):%Y-%m-%d}: {rows:,} windows of {SERVICES} services, blocks of "
+        f"{sink.FLUSH_RECORDS:,}, ClickHouse {version}, {os.cpu_count()} cores shared with it, load "
+        f"{load:.1f} before it began; {len(found)} rounds in turns.",
+        "",
+        *heading("", ["median, rows/s", "least to most", "to bare"]),
+        f"| the driver's columnar insert | {_middle(0, found)} | 1.00 |",
+        f"| the sink, from Kafka to the store | {_middle(1, found)} | {ratio:.2f} |",
+    ]
+
+
+def _middle(which: int, found: Sequence[tuple[float, float]]) -> str:
+    speeds = [pair[which] for pair in found]
+    return f"{statistics.median(speeds):,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f}"
+
+
+if __name__ == "__main__":
+    main()
