@@ -2,7 +2,8 @@
 docs/benchmarks.md.
 
 Bare: clickhouse-driver's columnar insert of the same windows, in blocks as large as the sink's, as lists that are there
-already. The sink: from the first read of Kafka until its rows are in the store: reading, decoding, columns, inserting.
+already. The store: the same from the sink's columns. The sink: from the first read of Kafka until its rows are in the
+store: reading, decoding, columns, inserting.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from bench.document import heading, rewrite
 from bench.kafka import own_kafka
 from davy import sink
 from davy.sink import SinkLoop
-from schemas.config import Clickhouse, Config
+from schemas.config import INTEGER_MEASURES, Clickhouse, Config
 from schemas.window import WindowSummary
+from streams.sinks import columns
 from streams.sinks.server import ServerStore
 from streams.sinks.tables import OLD, WINDOWS
 from streams.topics import ensure_topics
@@ -32,6 +34,8 @@ from tests.streams.sinks.server import ClickhouseServer
 
 ROWS, ROUNDS, SERVICES = 400_000, 5, 100
 BEGIN_US, WINDOW_US = 1_764_000_000_000_000, 5_000_000
+Speeds = tuple[float, float, float]
+"""Rows a second of the driver, the store, the sink."""
 BEGIN = "<!-- sink: written by python -m bench.sink -->"
 
 
@@ -54,12 +58,10 @@ def main() -> None:
     print(text)
 
 
-def turn(
-    server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int
-) -> tuple[float, float]:
-    """Both, one after the other."""
-    found = bare(server, windows, number), through(server, bootstrap, windows, number)
-    print(f"sink: bare {found[0]:,.0f} rows/s, sink {found[1]:,.0f}", file=sys.stderr, flush=True)
+def turn(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int) -> Speeds:
+    """All, one after the other."""
+    found = bare(server, windows, number), stored(server, windows, number), through(server, bootstrap, windows, number)
+    print("sink: bare {:,.0f} rows/s, store {:,.0f}, sink {:,.0f}".format(*found), file=sys.stderr, flush=True)
     return found
 
 
@@ -78,21 +80,36 @@ def bare(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int
     """Rows a second of the driver alone."""
     url = server.url.replace("/davy", f"/bare_{number}")
     with ServerStore(url) as store:
-        store.migrate([])
+        store.migrate(INTEGER_MEASURES)
     parts = list(OLD.parts(WINDOWS))
     rows = [window.to_avro() for window in windows]
     blocks: list[list[list[Any]]] = []
     for begin in range(0, len(rows), sink.FLUSH_RECORDS):
         block = rows[begin : begin + sink.FLUSH_RECORDS]
         blocks.append([_values(name, column, block) for column, name, _ in parts])
-    columns = ", ".join(f"`{column}`" for column, _, _ in parts)
+    names = ", ".join(f"`{column}`" for column, _, _ in parts)
     client: Any = Client.from_url(url)
     begun = time.monotonic()
     for block in blocks:
-        client.execute(f"INSERT INTO {WINDOWS.raw} ({columns}) VALUES", block, columnar=True)
+        client.execute(f"INSERT INTO {WINDOWS.raw} ({names}) VALUES", block, columnar=True)
     seconds = time.monotonic() - begun
     client.disconnect()
     return len(rows) / seconds
+
+
+def stored(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int) -> float:
+    """Rows a second of the store, from columns."""
+    values = [window.encode() for window in windows]
+    blocks = [
+        columns.read("windows", values[begin : begin + sink.FLUSH_RECORDS])[0]["windows"]
+        for begin in range(0, len(values), sink.FLUSH_RECORDS)
+    ]
+    with ServerStore(server.url.replace("/davy", f"/stored_{number}")) as store:
+        store.migrate(INTEGER_MEASURES)
+        begun = time.monotonic()
+        for block in blocks:
+            store.add("windows", block)
+        return len(windows) / (time.monotonic() - begun)
 
 
 def _values(name: str, column: str, rows: Sequence[Any]) -> list[Any]:
@@ -130,23 +147,23 @@ def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSu
     return len(windows) / seconds
 
 
-def lines(rows: int, version: str, found: Sequence[tuple[float, float]], load: float) -> list[str]:
+def lines(rows: int, version: str, found: Sequence[Speeds], load: float) -> list[str]:
     """The figures as Markdown."""
-    ratio = statistics.median(through / alone for alone, through in found)
     return [
         f"`python -m bench.sink`, {datetime.now(UTC):%Y-%m-%d}: {rows:,} windows of {SERVICES} services, blocks of "
         f"{sink.FLUSH_RECORDS:,}, ClickHouse {version}, {os.cpu_count()} cores shared with it, load "
         f"{load:.1f} before it began; {len(found)} rounds in turns.",
         "",
         *heading("", ["median, rows/s", "least to most", "to bare"]),
-        f"| the driver's columnar insert | {_middle(0, found)} | 1.00 |",
-        f"| the sink, from Kafka to the store | {_middle(1, found)} | {ratio:.2f} |",
+        f"| the driver's columnar insert | {_middle(0, found)} |",
+        f"| the store, from columns | {_middle(1, found)} |",
+        f"| the sink, from Kafka to the store | {_middle(2, found)} |",
     ]
 
 
-def _middle(which: int, found: Sequence[tuple[float, float]]) -> str:
-    speeds = [pair[which] for pair in found]
-    return f"{statistics.median(speeds):,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f}"
+def _middle(which: int, found: Sequence[Speeds]) -> str:
+    speeds, ratio = [turn[which] for turn in found], statistics.median(turn[which] / turn[0] for turn in found)
+    return f"{statistics.median(speeds):,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f} | {ratio:.2f}"
 
 
 if __name__ == "__main__":
