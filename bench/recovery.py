@@ -121,6 +121,7 @@ def _anew(folder: Path, config: Path, watcher: Watcher, kills: int) -> Recovery:
 def _takeover(folder: Path, path: Path, watcher: Watcher, kills: int) -> Recovery:
     """Two share the partitions; one is killed and stays away until the other has taken over."""
     found, config = Recovery(f"another worker takes over (session 8 s); blocks of {_block(path):,}"), load_config(path)
+    until(lambda: not shares(config), WAIT_S, "the members before them had left")  # else a broker keeps their names
     workers: list[Worker] = []
     for name in ("a", "b"):
         own = folder / f"{name}.yaml"

@@ -106,6 +106,8 @@ class Reader:
                 list(self.config.sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=on_lost
             )
             return
+        for topic in {topic for topic, _ in self.starts}:  # else the library looks for it a second later
+            self.consumer.list_topics(topic, kafka.BROKER_TIMEOUT_S)
         places = [TopicPartition(*source, offset) for source, offset in self.starts.items()]
         self.fetch.follow(places)
         self.consumer.assign(places)

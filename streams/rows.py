@@ -42,7 +42,7 @@ class Rows:
         """The rows `which` int64 (k,) in that order."""
 
         def taken(name: str) -> Any:
-            return np.ascontiguousarray(getattr(self, name)[:, which])
+            return np.take(getattr(self, name), which, axis=1)
 
         start, length, longs, present, values, has = map(taken, COLUMNS)
         return Rows(self.data, start, length, longs, present, self.rate[which], values, has)

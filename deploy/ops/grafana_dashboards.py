@@ -160,9 +160,10 @@ BUDGETS = [
                 "WHERE start > now() - INTERVAL 30 DAY GROUP BY service, environment ORDER BY error_ratio DESC", "table"),
     ],
     [
-        history("Error ratio by hour", "percentunit",
+        history("Error ratio by hour, of the ten services that fail most often", "percentunit",
                 "SELECT start AS time, service, sum(errors) / sum(rows) AS error_ratio FROM windows_1h WHERE "
-                + RANGE.format("start") + " GROUP BY time, service ORDER BY time"),
+                + RANGE.format("start") + " AND service IN (SELECT service FROM windows_1h WHERE " + RANGE.format("start")
+                + " GROUP BY service ORDER BY sum(errors) / sum(rows) DESC LIMIT 10) GROUP BY time, service ORDER BY time"),
         history("Rollbacks by week", "short",
                 "SELECT toMonday(event_time) AS time, countIf(action = 'ROLLBACK') AS rollbacks, "
                 "countIf(action = 'PROMOTE') AS promotions FROM verdicts WHERE " + RANGE.format("event_time")

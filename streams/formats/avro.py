@@ -103,13 +103,14 @@ class AvroDecoder:
         if large.any():
             which[large] = NO_ID
         first = self.writers[0]
-        reasons: dict[int, str] = {}
-        if isinstance(first, _Flat) and len(which) and not which.any():
-            rows, faults = first.rows(data, body, end)
+        if (
+            isinstance(first, _Flat) and len(which) and which.max() <= 0
+        ):  # what has no writer is walked as an empty record
+            rows, faults = first.rows(data, np.where(which < 0, end, body), end)
         else:
             rows, faults = self._apart(data, body, end, which)
-            reasons = {i: self._reason(values[i], int(which[i])) for i in np.flatnonzero(which < 0).tolist()}
-        reasons |= dict(faults)
+        none = {i: self._reason(values[i], int(which[i])) for i in np.flatnonzero(which < 0).tolist()}
+        reasons = dict(faults) | none
         if not reasons:
             return Decoded(rows, np.arange(len(values)), [])
         index = np.delete(np.arange(len(values)), list(reasons))
