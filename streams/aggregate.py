@@ -117,12 +117,10 @@ class OpenBlock:
         """Twice the room wherever a row might not fit."""
         t = self._t
         n, wider = t.n, dict[str, Any]()
-        if n[admission.CELLS] + 1 > len(t.c_hash):
-            size = 2 * len(t.c_hash)
-            rows = ("c_hash", "c_words", "c_window", "scalars", "weight_min", "weight_max", "changed")
-            wider |= {name: _longer(getattr(t, name), size) for name in rows}
-            wider |= {name: _wider(getattr(t, name), size) for name in ("m_rows", "m_total")}
-            wider["c_table"] = _table(wider["c_hash"], int(n[admission.CELLS]))
+        if n[admission.CELLS] + 1 > len(t.cells):
+            wider |= {name: _longer(getattr(t, name), 2 * len(t.cells)) for name in ("cells", "c_words", "c_sums")}
+            hashes = np.ascontiguousarray(wider["cells"][:, admission.HASH]).view(np.uint64)
+            wider["c_table"] = _table(hashes, int(n[admission.CELLS]))
         for prefix, place in (("a", admission.ARMS), ("p", admission.PLACES)):
             hashes = getattr(t, f"{prefix}_hash")
             if n[place] + 1 > len(hashes):
@@ -155,7 +153,7 @@ class OpenBlock:
     def rows_d(self) -> list[int]:
         """Rows (late and quarantined ones, too) routed to each delta partition."""
         n = int(self._t.n[admission.CELLS])
-        seen = self._t.scalars[:n, [tally.ROWS, tally.LATE, tally.QUARANTINED]].sum(axis=1)
+        seen = self._t.cells[:n, [admission.ROWS, admission.LATE, admission.QUARANTINED]].sum(axis=1)
         totals = np.zeros(self.layout.delta_partitions, np.int64)
         np.add.at(totals, self.routes, seen)
         return totals.tolist()
@@ -188,10 +186,10 @@ class OpenBlock:
 
     def changed_groups(self, cells_max: int, partition: int | None = None) -> Iterator[CellGroup]:
         """Cells with rows since they were last taken; taking all (`partition` None) or one partition's clears them."""
-        which = np.flatnonzero(self._t.changed[: int(self._t.n[admission.CELLS])])
+        which = np.flatnonzero(self._t.cells[: int(self._t.n[admission.CELLS]), admission.CHANGED])
         if partition is not None:
             which = which[self.routes[which] == partition]
-        self._t.changed[which] = 0
+        self._t.cells[which, admission.CHANGED] = 0
         yield from self._groups(which, cells_max, None)
 
     def _groups(self, which: Ints, cells_max: int, partition: int | None) -> Iterator[CellGroup]:
@@ -250,11 +248,9 @@ def _tallies(labels: int, measures: int, label_bytes: int) -> admission.Tallies:
         n=np.zeros(10, np.int64),
         w_table=np.full(2 * words, -1, np.int32), w_hash=np.zeros(words, np.uint64), w_start=np.zeros(words, np.int64),
         w_length=np.zeros(words, np.int64), w_bytes=np.zeros(max(WORD_BYTES_START, 2 * labels * label_bytes), np.uint8),
-        c_table=np.full(2 * cells, -1, np.int32), c_hash=np.zeros(cells, np.uint64),
-        c_words=np.zeros((cells, labels), np.int32), c_window=np.zeros(cells, np.int64),
-        scalars=np.zeros((cells, 8), np.int64), weight_min=np.zeros(cells, np.int64), weight_max=np.zeros(cells, np.int64),
-        changed=np.zeros(cells, np.uint8), m_rows=np.zeros((measures, cells), np.int64),
-        m_total=np.zeros((measures, cells), np.int64), m_keys=np.zeros((measures, 2), np.int64),
+        c_table=np.full(2 * cells, -1, np.int32), cells=np.zeros((cells, admission.CELL_COLUMNS), np.int64),
+        c_words=np.zeros((cells, labels), np.int32), c_sums=np.zeros((cells, measures, 2), np.int64),
+        m_keys=np.zeros((measures, 2), np.int64),
         histogram=np.empty((measures, KEYS_START), np.uint32), joint=np.empty((measures, KEYS_START), np.uint32),
         a_table=np.full(2 * arms, -1, np.int32), a_hash=np.zeros(arms, np.uint64),
         a_words=np.zeros((arms, admission.ARM_LABELS), np.int32), p_table=np.full(2 * places, -1, np.int32),

@@ -23,6 +23,11 @@ import numpy as np
 from streams.kernels import FNV_BASIS, FNV_PRIME, Array, compiled
 from streams.kernels.memory import few, same
 
+ROWS, ERRORS, LATE, QUARANTINED, WITH_UNIT, WEIGHT, ERROR_WEIGHT, LAG = range(8)
+WEIGHT_MIN, WEIGHT_MAX, CHANGED, WINDOW, HASH = range(8, 13)
+CELL_COLUMNS = 16
+"""Numbers of a cell, 128 bytes: what a row touches lies together, since with many cells fetching it from memory is what a
+row costs. `HASH` has the bits of its key's."""
 CELLS, ARMS, PLACES, WORDS, WORD_BYTES, LATEST, ANY, ERROR_KEYS, AFFECTED, SAMPLED = range(10)
 NULL_WORD, NEW_WORD = -1, -2
 """No label, and one that was not kept. Word c is `__other__` in label column c."""
@@ -48,8 +53,9 @@ class Knobs(NamedTuple):
 
 
 class Tallies(NamedTuple):
-    """Everything counted so far. w_*: words; c_*: cells; a_*: admitted arms; p_*: places (service and environment) with
-    arms; the rest by cell, or keys to be sorted. `n` int64 holds how many there are of each, and the latest event time."""
+    """Everything counted so far. w_*: words; c_*: cells (`cells` int64 (n, CELL_COLUMNS), `c_sums` int64 (n, measures, 2):
+    rows and total); a_*: admitted arms; p_*: places (service and environment) with arms; the rest by cell, or keys to be
+    sorted. `n` int64 holds how many there are of each, and the latest event time."""
 
     n: Array
     w_table: Array
@@ -58,15 +64,9 @@ class Tallies(NamedTuple):
     w_length: Array
     w_bytes: Array
     c_table: Array
-    c_hash: Array
+    cells: Array
     c_words: Array
-    c_window: Array
-    scalars: Array
-    weight_min: Array
-    weight_max: Array
-    changed: Array
-    m_rows: Array
-    m_total: Array
+    c_sums: Array
     m_keys: Array
     histogram: Array
     joint: Array
@@ -158,9 +158,7 @@ def _put(rows: Array, number: int, words: Array) -> None:
 
 
 @compiled
-def find_cell(
-    table: Array, hashes: Array, cell_words: Array, windows: Array, words: Array, window: int, value: np.uint64
-) -> int:  # fmt: skip
+def find_cell(table: Array, cells: Array, cell_words: Array, words: Array, window: int, value: np.uint64) -> int:
     """The cell of a key with this hash, or -1."""
     mask = np.uint64(len(table) - 1)
     slot = (value ^ (value >> np.uint64(32))) & mask
@@ -168,7 +166,8 @@ def find_cell(
         cell = table[slot]
         if cell < 0:
             return -1
-        if hashes[cell] == value and windows[cell] == window and _equal(cell_words, cell, words):
+        held = cells[cell]
+        if held[HASH] == np.int64(value) and held[WINDOW] == window and _equal(cell_words, cell, words):
             return cell
         slot = (slot + np.uint64(1)) & mask
 
@@ -243,12 +242,12 @@ def _keep(
 def _cell(t: Tallies, words: Array, window: int) -> int:
     """The cell of a key, a new one where there is none."""
     value = key_hash(words, window)
-    cell = find_cell(t.c_table, t.c_hash, t.c_words, t.c_window, words, window, value)
+    cell = find_cell(t.c_table, t.cells, t.c_words, words, window, value)
     if cell >= 0:
         return cell
     cell = t.n[CELLS]
     _put(t.c_words, cell, words)
-    t.c_window[cell], t.c_hash[cell] = window, value
+    t.cells[cell, WINDOW], t.cells[cell, HASH] = window, np.int64(value)
     t.n[CELLS] += 1
     place_in(t.c_table, value, cell)
     return cell

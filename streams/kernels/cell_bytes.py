@@ -8,7 +8,23 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kernels import Array, compiled, unsigned_varint, unsigned_varint_bytes, varint
-from streams.kernels.admission import AFFECTED, ERROR_KEYS, SAMPLED, Tallies
+from streams.kernels.admission import (
+    AFFECTED,
+    ERROR_KEYS,
+    ERROR_WEIGHT,
+    ERRORS,
+    LAG,
+    LATE,
+    QUARANTINED,
+    ROWS,
+    SAMPLED,
+    WEIGHT,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    WINDOW,
+    WITH_UNIT,
+    Tallies,
+)
 from streams.kernels.tally import BIN_BITS, BUCKET_BITS, HASH_BITS, JOINT_BITS
 
 LONG_BYTES = 10
@@ -101,35 +117,33 @@ def write(
                 place = _optional(t, t.c_words[cell, c], out, place)
         out[place] = 0
         place += 1
-        rows, failed, late, quarantined = t.scalars[cell, 0], t.scalars[cell, 1], t.scalars[cell, 2], t.scalars[cell, 3]
-        place = varint(t.c_window[cell] * window_us, out, place)
+        held = t.cells[cell]
+        rows, failed, late, quarantined = held[ROWS], held[ERRORS], held[LATE], held[QUARANTINED]
+        place = varint(held[WINDOW] * window_us, out, place)
         place = varint(rows + late + quarantined, out, place)
         place = varint(rows, out, place)
         place = varint(failed, out, place)
         place = varint(late, out, place)
         place = varint(quarantined, out, place)
-        for s in range(4, 7):
-            place = varint(t.scalars[cell, s], out, place)
-        place = varint(t.weight_min[cell], out, place)
-        place = varint(t.weight_max[cell], out, place)
-        place = varint(t.scalars[cell, 7], out, place)
+        for number in (WITH_UNIT, WEIGHT, ERROR_WEIGHT, WEIGHT_MIN, WEIGHT_MAX, LAG):
+            place = varint(held[number], out, place)
         place = _packed(errors, cell, BUCKET_BITS, everything, out, place)
         place = _packed(affected, cell, HASH_BITS, affected_max, out, place)
         place = _packed(sampled, cell, HASH_BITS, everything, out, place)
         carried = 0
         for m in order:
-            carried += t.m_rows[m, cell] > 0
+            carried += t.c_sums[cell, m, 0] > 0
         if carried:
             place = varint(carried, out, place)
         for m in order:
-            if t.m_rows[m, cell] == 0:
+            if t.c_sums[cell, m, 0] == 0:
                 continue
             place = varint(name_start[m + 1] - name_start[m], out, place)
             for at in range(name_start[m], name_start[m + 1]):
                 out[place] = names[at]
                 place += 1
-            place = varint(t.m_rows[m, cell], out, place)
-            place = varint(t.m_total[m, cell], out, place)
+            place = varint(t.c_sums[cell, m, 0], out, place)
+            place = varint(t.c_sums[cell, m, 1], out, place)
             place = _packed(t.histogram[m, : t.m_keys[m, 0]], cell, BIN_BITS, everything, out, place)
             place = _packed(t.joint[m, : t.m_keys[m, 1]], cell, JOINT_BITS, everything, out, place)
         out[place] = 0

@@ -19,12 +19,23 @@ from streams.kernels.admission import (
     ANY,
     ARMS,
     CELLS,
+    CHANGED,
     ERROR_KEYS,
+    ERROR_WEIGHT,
+    ERRORS,
+    LAG,
+    LATE,
     LATEST,
     NEW_WORD,
     NULL_WORD,
     PLACES,
+    QUARANTINED,
+    ROWS,
     SAMPLED,
+    WEIGHT,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    WITH_UNIT,
     WORD_BYTES,
     WORDS,
     Knobs,
@@ -40,7 +51,6 @@ from streams.kernels.label import printable
 TIMESTAMP, STATUS, ERROR, DURATION, CPU, MEMORY = range(6)
 UNIT_ID = 6
 """Places in `streams.rows.LONGS` and `TEXTS`."""
-ROWS, ERRORS, LATE, QUARANTINED, WITH_UNIT, WEIGHT, ERROR_WEIGHT, LAG = range(8)
 COUNTED, IS_LATE, FUTURE, RATE, MEASURE, DEAD, UNSEEN = 0, 1, 2, 3, 10, 100, 200
 """Fates of a row; `MEASURE` + m: that measure is unusable, `DEAD` + c: that label is too short or too long, `UNSEEN` + c: it
 does not print."""
@@ -98,13 +108,12 @@ def count(
     """
     # taken out of the tuple once: every access would count references, which costs more than the rows
     n, w_table, w_hash, w_start, w_length, w_bytes = t.n, t.w_table, t.w_hash, t.w_start, t.w_length, t.w_bytes
-    c_table, c_hash, c_words, c_window = t.c_table, t.c_hash, t.c_words, t.c_window
-    scalars, weight_min, weight_max, changed = t.scalars, t.weight_min, t.weight_max, t.changed
-    m_rows, m_total, m_keys, histogram, joint = t.m_rows, t.m_total, t.m_keys, t.histogram, t.joint
+    c_table, cells, c_words, c_sums = t.c_table, t.cells, t.c_words, t.c_sums
+    m_keys, histogram, joint = t.m_keys, t.histogram, t.joint
     error_buckets, affected, sampled = t.error_buckets, t.affected, t.sampled
-    arms_room, places_room, columns, measures = len(t.a_hash), len(t.p_hash), len(labels), len(m_rows)
+    arms_room, places_room, columns, measures = len(t.a_hash), len(t.p_hash), len(labels), len(m_keys)
     for i in range(first, len(pick)):
-        if n[CELLS] + 1 > len(c_hash) or n[ARMS] + 1 > arms_room or n[PLACES] + 1 > places_room:
+        if n[CELLS] + 1 > len(cells) or n[ARMS] + 1 > arms_room or n[PLACES] + 1 > places_room:
             return i
         if n[WORDS] + columns > len(w_hash) or n[WORD_BYTES] + columns * k.label_bytes > len(w_bytes):
             return i
@@ -136,12 +145,13 @@ def count(
         window = (time_us if counted else arrival_us) // k.window_us
         cell = -1
         if known:
-            cell = find_cell(c_table, c_hash, c_words, c_window, words, window, key_hash(words, window))
+            cell = find_cell(c_table, cells, c_words, words, window, key_hash(words, window))
         if cell < 0:
             cell = admit(t, k, words, hashes, window, data, start, length, labels, row)
-        changed[cell] = 1
+        held = cells[cell]
+        held[CHANGED] = 1
         if not counted:
-            scalars[cell, LATE if what == IS_LATE else QUARANTINED] += 1
+            held[LATE if what == IS_LATE else QUARANTINED] += 1
             continue
         if n[ANY] == 0 or time_us > n[LATEST]:
             n[LATEST], n[ANY] = time_us, 1
@@ -149,17 +159,17 @@ def count(
         unit_bytes = length[UNIT_ID, row]
         unit = fnv1a(data, start[UNIT_ID, row], unit_bytes) if unit_bytes >= 0 else FNV_BASIS
         bucket = np.int64(unit % np.uint64(UNIT_BUCKETS))
-        scalars[cell, ROWS] += 1
-        scalars[cell, WEIGHT] += w
-        scalars[cell, LAG] += arrival_us - time_us
-        if weight_max[cell] == 0 or w < weight_min[cell]:
-            weight_min[cell] = w
-        weight_max[cell] = max(weight_max[cell], w)
+        held[ROWS] += 1
+        held[WEIGHT] += w
+        held[LAG] += arrival_us - time_us
+        if held[WEIGHT_MAX] == 0 or w < held[WEIGHT_MIN]:
+            held[WEIGHT_MIN] = w
+        held[WEIGHT_MAX] = max(held[WEIGHT_MAX], w)
         if failed:
-            scalars[cell, ERRORS] += 1
-            scalars[cell, ERROR_WEIGHT] += w
+            held[ERRORS] += 1
+            held[ERROR_WEIGHT] += w
         if unit_bytes >= 0:
-            scalars[cell, WITH_UNIT] += 1
+            held[WITH_UNIT] += 1
             if failed:
                 error_buckets[n[ERROR_KEYS]] = (np.uint64(cell) << np.uint64(BUCKET_BITS)) | np.uint64(bucket)
                 n[ERROR_KEYS] += 1
@@ -179,8 +189,8 @@ def count(
                     continue
                 amount = _whole(values[m - 3, row], resolutions[m - 3])
                 bits = np.float64(values[m - 3, row]).view(np.int64)
-            m_rows[m, cell] += 1
-            m_total[m, cell] += amount
+            c_sums[cell, m, 0] += 1
+            c_sums[cell, m, 1] += amount
             place = _bin(bits)  # pyright: ignore[reportArgumentType]
             used = m_keys[m, 0]
             histogram[m, used] = np.uint32(cell << BIN_BITS) | np.uint32(place)
