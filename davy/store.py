@@ -7,7 +7,10 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,37 +52,63 @@ class Address:
             return None
 
 
+Question = Callable[[str], Result]
+"""One read-only statement, answered. Raises `QueryError` for SQL that is wrong and `InfrastructureError` where the store is
+gone."""
+
+
 def ask(config: Config, sql: str) -> Result:
     """The answer to one read-only statement.
 
     Raises `QueryError` for SQL that is wrong and `InfrastructureError` where no store can be asked.
     """
+    with asking(config) as question:
+        return question(sql)
+
+
+@contextmanager
+def asking(config: Config, wait_s: float = WAIT_S) -> Generator[Question]:
+    """For several questions: the store is looked for and opened once. Raises `InfrastructureError` where none can be asked
+    within `wait_s`."""
+    with ExitStack() as held:
+        yield _question(config, held, wait_s)
+
+
+def _question(config: Config, held: ExitStack, wait_s: float) -> Question:
     if config.clickhouse is not None:
         from streams.sinks import open_store
 
-        with open_store(config) as store:
-            return store.query(sql)
+        return held.enter_context(open_store(config)).query
     if not (config.data_dir / STORE_FOLDER).is_dir():
         raise InfrastructureError(
             f"there is no store in {config.data_dir} yet: run `davy demo` or `davy run`, or name its folder with --dir"
         )
-    deadline = time.monotonic() + WAIT_S
+    from streams.sinks.embedded import EmbeddedStore, Locked, folder_of
+
+    deadline = time.monotonic() + wait_s
     while True:
-        answer = _from_sink(config, sql) or _from_folder(config, sql)
-        if answer is not None:
-            return answer
-        if time.monotonic() > deadline:
-            raise InfrastructureError(
-                f"another process has the store in {config.data_dir} and does not answer: end it first"
-            )
+        address = Address.read(config.data_dir / ADDRESS_FILE)
+        if address is not None and _of_sink(address, "SELECT 1") is not None:
+            return partial(_certainly_of_sink, address)
+        try:
+            return held.enter_context(EmbeddedStore(folder_of(config))).query
+        except Locked:
+            if time.monotonic() > deadline:
+                raise InfrastructureError(
+                    f"another process has the store in {config.data_dir} and does not answer: end it first"
+                ) from None
         time.sleep(POLL_S)
 
 
-def _from_sink(config: Config, sql: str) -> Result | None:
-    """None when no sink answers."""
-    address = Address.read(config.data_dir / ADDRESS_FILE)
-    if address is None:
-        return None
+def _certainly_of_sink(address: Address, sql: str) -> Result:
+    answer = _of_sink(address, sql)
+    if answer is None:
+        raise InfrastructureError("the sink's process ended while it was asked: try again")
+    return answer
+
+
+def _of_sink(address: Address, sql: str) -> Result | None:
+    """None when no sink answers there."""
     from streams.sinks.embedded import parse
 
     connection = http.client.HTTPConnection(HOST, address.port, timeout=QUERY_SECONDS_MAX + 5)
@@ -96,14 +125,3 @@ def _from_sink(config: Config, sql: str) -> Result | None:
     if response.status in (http.client.BAD_REQUEST, http.client.SERVICE_UNAVAILABLE):
         raise QueryError(json.loads(body)["error"])
     return None  # whatever listens there now is no sink of ours
-
-
-def _from_folder(config: Config, sql: str) -> Result | None:
-    """None when another process has the folder."""
-    from streams.sinks.embedded import EmbeddedStore, Locked, folder_of
-
-    try:
-        with EmbeddedStore(folder_of(config)) as store:
-            return store.query(sql)
-    except Locked:
-        return None

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
-from davy.web import answers, control_routes, flag_routes
+from davy.web import answers, control_routes, flag_routes, history_routes
 from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
 from davy.web.api import Api
 from davy.web.console import Console, Text
@@ -83,7 +83,15 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     app = Api(default_response_class=Tagged)
     console = Console(config, feed, events, Clock.of(config))
     _guards(app, console.clock)
-    for routes in (_service, _records, _hooks, control_routes.routes, flag_routes.routes, _page):
+    for routes in (
+        _service,
+        _records,
+        _hooks,
+        history_routes.routes,
+        control_routes.routes,
+        flag_routes.routes,
+        _page,
+    ):
         routes(app, console)
     return app
 
