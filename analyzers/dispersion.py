@@ -141,9 +141,9 @@ class Clumps:
         """The design effect, at least 1."""
         return max(1.0, self.phi_unit(), self.phi_control(), self.phi_time())
 
-    def phi_harm(self) -> float:
-        """The same for HARM, which asks for more certainty: bursts of two windows count, too."""
-        return max(self.phi(), self.scatter.variance_of_pairs())
+    def phi_harm(self, phi: float | None = None) -> float:
+        """The same for HARM, which asks for more certainty: bursts of two windows count, too. `phi` saves finding it again."""
+        return max(self.phi() if phi is None else phi, self.scatter.variance_of_pairs())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

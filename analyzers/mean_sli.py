@@ -94,10 +94,11 @@ def foresee(sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
 
 def weigh(state: MeanState) -> tuple[float, float]:
     """ln e of HARM and of SAFETY; 0 until the normal approximation may be used."""
+    return _weighed(state, state.means.information()) if state.means.ready() else (0.0, 0.0)
+
+
+def _weighed(state: MeanState, information: float) -> tuple[float, float]:
     means = state.means
-    if not means.ready():
-        return 0.0, 0.0
-    information = means.information()
     above, below = log_evidence(means.d_high, information), log_evidence(-means.d_low, information)
     return (above, below) if state.sign > 0 else (below, above)
 
@@ -112,14 +113,15 @@ def read(state: MeanState) -> Reading:
     information = means.information()
     estimate = means.d + means.ratio - 1  # relative to control, beyond `shift` if the margin is absolute
     lower = upper = None
+    log_harm = log_safety = 0.0
     if means.ready():
+        log_harm, log_safety = _weighed(state, information)
         width = half_width(information, math.log(2 / state.alpha))
         over = means.ratio - 1
         lower, upper = means.d_high + over - width, means.d_low + over + width
     shift = 0.0 if state.relative else state.sign * state.tolerance
     scale = 1.0 if state.relative else baseline
     effect = estimate * scale + shift
-    log_harm, log_safety = weigh(state)
     return Reading(
         baseline, baseline + (effect * baseline if state.relative else effect), effect,
         None if lower is None else lower * scale + shift, None if upper is None else upper * scale + shift,
@@ -151,8 +153,8 @@ def _quantile(control: MeasureSum, candidate: MeasureSum) -> float:
     keys = np.concatenate((control.histogram.keys, candidate.histogram.keys))
     counts = np.concatenate((control.histogram.counts, candidate.histogram.counts))
     low = int(keys.min())
-    pooled: Floats = np.cumsum(np.bincount(keys - low, counts), dtype=np.float64)
-    return float(_MIDPOINTS[low + int(np.searchsorted(pooled, CAP_QUANTILE * float(pooled[-1])))])
+    pooled: Floats = np.bincount(keys - low, counts).cumsum()
+    return float(_MIDPOINTS[low + int(pooled.searchsorted(CAP_QUANTILE * float(pooled[-1])))])
 
 
 def _needed(state: MeanState, information: float, baseline: float, log_safety: float) -> float | None:

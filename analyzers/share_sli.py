@@ -132,7 +132,7 @@ class ShareSli:
 
     def weigh(self, state: State) -> tuple[float, float]:
         """ln e of HARM and of SAFETY."""
-        return state.counts.log_harm(state.clumps.phi_harm()), state.counts.log_e(BELOW, state.clumps.phi())
+        return _weighed(state, state.clumps.phi())
 
     def read(self, state: State) -> Reading:
         """What is known now."""
@@ -149,7 +149,7 @@ class ShareSli:
             effect = factor * (candidate - baseline)
             ends = of_differences(counts, state.d, phi, state.alpha)
             lower, upper = sorted(factor * (end or 0.0) for end in ends)
-        log_harm, log_safety = self.weigh(state)
+        log_harm, log_safety = _weighed(state, phi)
         return Reading(
             offset + factor * baseline, offset + factor * candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, self._needed(state, log_safety, phi),
@@ -181,3 +181,7 @@ class ShareSli:
         if state.against is not None:
             rate /= share
         return phi * forecast.missing(log_safety, state.beta) / rate if rate > 0 else None
+
+
+def _weighed(state: State, phi: float) -> tuple[float, float]:
+    return state.counts.log_harm(state.clumps.phi_harm(phi)), state.counts.log_e(BELOW, phi)

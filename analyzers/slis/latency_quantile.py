@@ -74,8 +74,8 @@ class Profile:
 
     def quantile(self, p: float) -> float:
         """Midpoint of the bin that holds the p-quantile."""
-        cumulated = np.cumsum(self.weights)
-        place = int(np.searchsorted(cumulated, p * float(cumulated[-1])))
+        cumulated = self.weights.cumsum()
+        place = int(cumulated.searchsorted(p * float(cumulated[-1])))
         return float(_MIDPOINTS[self.base + min(place, len(self.weights) - 1)])
 
 
@@ -135,8 +135,7 @@ class LatencyQuantile:
 
     def weigh(self, state: State) -> tuple[float, float]:
         """ln e of HARM and of SAFETY."""
-        phi = state.clumps.phi()
-        return state.counts.log_harm(state.clumps.phi_harm()), state.counts.log_e(BELOW, phi, _SAFETY)
+        return _weighed(state, state.clumps.phi())
 
     def read(self, state: State) -> Reading:
         """What is known now."""
@@ -151,7 +150,7 @@ class LatencyQuantile:
         else:
             effect = candidate - baseline
             lower, upper = (None if end is None else end * baseline for end in (lower, upper))
-        log_harm, log_safety = self.weigh(state)
+        log_harm, log_safety = _weighed(state, phi)
         return Reading(
             baseline, candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, _needed(state, log_safety, phi),
@@ -207,7 +206,7 @@ def _tail(counts: SparseCounts) -> Floats:
     """Requests in bin x or above, float64 (BINS + 1,)."""
     dense = np.zeros(BINS + 1)
     dense[BINS - counts.keys] = counts.counts
-    return np.cumsum(dense)[::-1]
+    return dense.cumsum()[::-1]
 
 
 @cache
@@ -234,18 +233,18 @@ def _edges(tail_c: Floats, tail_b: Floats, table: Ints, target: float) -> tuple[
     """
     n_b, n_c = tail_b[0], tail_c[0]
     part = target / (n_b + n_c)
-    own_b = int(np.argmax(tail_b <= part * n_b))
-    own_c = int(np.argmax(tail_c <= part * n_c))
+    own_b = int((tail_b <= part * n_b).argmax())
+    own_c = int((tail_c <= part * n_c).argmax())
     reach = (
-        np.searchsorted(table[0], own_c),
-        np.searchsorted(table[-1], own_c),
-        np.searchsorted(table[2], own_c),
+        table[0].searchsorted(own_c),
+        table[-1].searchsorted(own_c),
+        table[2].searchsorted(own_c),
     )
     low = max(min(own_b, int(min(reach)) - 1), 0)
     high = min(max(own_b, int(max(reach)) + 1), BINS) + 1
     columns = table[:, low:high]
     pooled = tail_c[columns] + tail_b[low:high]
-    edge = low + np.argmax(pooled <= target, axis=1)
+    edge = low + (pooled <= target).argmax(axis=1)
     return edge, table[np.arange(len(table)), edge]
 
 
@@ -263,6 +262,10 @@ def _slow_buckets(measure: MeasureSum, edge: int) -> Buckets:
     bucket = keys // QUARTERS
     slow = counts * (keys % QUARTERS >= quarter)
     return Buckets(bucket_sums(bucket, counts), bucket_sums(bucket, slow))
+
+
+def _weighed(state: State, phi: float) -> tuple[float, float]:
+    return state.counts.log_harm(state.clumps.phi_harm(phi)), state.counts.log_e(BELOW, phi, _SAFETY)
 
 
 def _interval(counts: Counts, phi: float, alpha: float) -> Interval:

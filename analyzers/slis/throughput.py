@@ -90,10 +90,11 @@ class Throughput:
             return Reading(None, None, None, None, None, 0.0, None, state.n_baseline, state.n_candidate)
         baseline = state.expected / state.seconds
         ratio = clumps.matched_c / clumps.matched_b if clumps.matched_b else None
-        lower, upper = of_ratios(state.counts, _phi(state), state.alpha)
+        phi = _phi(state)
+        lower, upper = of_ratios(state.counts, phi, state.alpha)
         return Reading(
             baseline, None if ratio is None else baseline * ratio, None if ratio is None else ratio - 1,
-            lower, upper, self.weigh(state)[0], None, state.n_baseline, state.n_candidate,
+            lower, upper, state.counts.log_harm(phi, BELOW), None, state.n_baseline, state.n_candidate,
         )  # fmt: skip
 
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:

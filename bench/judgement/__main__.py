@@ -37,12 +37,19 @@ def main() -> None:
     parser.add_argument("--delays", type=int, default=DELAYS, help="rollouts per harm")
     parser.add_argument("--only", default="", help="measure only what has this in its name")
     parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument(
+        "--carry", default="", metavar="STATE", help="take over what another state measured, if it is equal"
+    )
     asked = parser.parse_args()
     if not asked.report:
         os.nice(5)
         (ROOT / ".judgement").mkdir(exist_ok=True)
         for kind, jobs in ((PROMISES, promises(asked.runs)), (COMPARED, compared(asked.delays))):
-            measure([job for job in jobs if asked.only in job[0]], results(kind))
+            wanted = [job for job in jobs if asked.only in job[0]]
+            if asked.carry:
+                carry(wanted, ROOT / ".judgement" / f"{asked.carry}.jsonl", results(kind))
+            else:
+                measure(wanted, results(kind))
     report.write([*lines(results(PROMISES)), *lines(results(COMPARED))])
 
 
@@ -56,6 +63,22 @@ def measure(jobs: list[Job], into: Path) -> None:
                 with into.open("a", encoding="utf-8") as out:
                     out.write(json.dumps({"name": name, "first": first, "found": found}) + "\n")
                 print(f"{name}: {min(first + CHUNK, runs)} of {runs}", flush=True)
+
+
+def carry(jobs: list[Job], before: Path, into: Path) -> None:
+    """Take over what another state found of them, where a first chunk that is measured anew is equal to its own."""
+    old = list(lines(before))
+    for name, _, job in jobs:
+        found = {line["first"]: line["found"] for line in old if line["name"] == name}
+        if not found or any(line["name"] == name for line in lines(into)):
+            continue
+        again = json.loads(json.dumps(job(range(found[0]["runs"]))))
+        print(f"{name}: {'equal' if again == found[0] else 'DIFFERS, measure it anew'}", flush=True)
+        if again == found[0]:
+            with into.open("a", encoding="utf-8") as out:
+                out.writelines(
+                    json.dumps({"name": name, "first": first, "found": found[first]}) + "\n" for first in found
+                )
 
 
 def results(kind: tuple[str, ...]) -> Path:
