@@ -16,48 +16,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
 
-from analyzers import reasons
-from analyzers.budget import Limit
-from analyzers.counts import mean_of_logs
-from analyzers.sli import Reading, Weighed
+from analyzers import account, reasons
+from analyzers.case import Case, Situation, case_of, log_mean_harm
+from analyzers.sli import Weighed
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced
-from schemas.spec import ExperimentSpec, SliSpec
-from schemas.verdict import EVIDENCE_MAX, Action, Budget, Conclusion, Evidence, EvidenceStatus, Needed
+from schemas.spec import ExperimentSpec
+from schemas.verdict import Action, Budget, Conclusion, Evidence, Needed
 
-REQUESTS_MAX = 1e15
-"""A forecast beyond this is no forecast."""
 _UNJUDGED = "neither sample ratio nor throughput is judged"
-_LOG_EVIDENCE_MAX = math.log(EVIDENCE_MAX)
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the judge knows besides the trial; times are UTC microseconds of event time.
-
-    `step` counts from 0, of `steps`; `weight_applied_us` is when its weight was applied, `first_applied_us`
-    when that of the first step was (None: not yet, or nobody told). `invalid_reason` and `hold_reason` are
-    sentences of the judge's own (data loss; a gap). `over`: max_duration has passed. `limit`: of a low error budget.
-    """
-
-    event_time_us: int
-    step: int
-    steps: int
-    weights_known: bool
-    weight_applied_us: int | None
-    first_applied_us: int | None
-    paused: bool = False
-    invalid_reason: str | None = None
-    hold_reason: str | None = None
-    over: bool = False
-    limit: Limit | None = None
-
-    @property
-    def pace(self) -> float:
-        """How many times as long steps take as planned."""
-        return 1.0 if self.limit is None or self.limit.pace is None else self.limit.pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,48 +48,9 @@ class _Answer:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What the rules below look at. `threshold` is what one enforced SLI needs alone, `limit` what the mean
-    needs."""
-
-    spec: ExperimentSpec
-    trial: Trial
-    now: Situation
-    read: tuple[tuple[SliSpec, Reading], ...]
-    limit: float
-    threshold: float
-    log_mean: float
-    needed: Mapping[str, Needed]
-    culprits: tuple[tuple[SliSpec, Reading], ...]
-
-    @property
-    def enforced(self) -> list[tuple[SliSpec, Reading]]:
-        return [(sli, reading) for sli, reading in self.read if enforced(self.spec, sli)]
-
-    @property
-    def arms(self) -> list[tuple[str, int | None, int]]:
-        """Arms that must be seen: name, when last, in which step."""
-        trial = self.trial
-        both = [
-            (trial.candidate, trial.seen_candidate_us, trial.seen_candidate_step),
-            (trial.control, trial.seen_control_us, trial.seen_control_step),
-        ]
-        return both[:1] if self.spec.mode == "absolute" else both
-
-    @property
-    def open(self) -> list[SliSpec]:
-        """Enforced SLIs without SAFETY at this moment."""
-        return [sli for sli, reading in self.enforced if not self.safe(reading)]
-
-    def safe(self, reading: Reading) -> bool:
-        """SAFETY, or nothing to show."""
-        return _safe(reading, self.spec.policy.beta)
-
-
 def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
     """What to do about one candidate. Never raises for any trial that `trial.step` can reach."""
-    case = _case(spec, trial, now)
+    case = case_of(spec, trial, now)
     answer = next(answer for rule in _RULES if (answer := rule(case)) is not None)
     if now.limit is not None and now.limit.pace is None and answer.action in ("ADVANCE", "PROMOTE"):
         answer = replace(answer, action="HOLD", reason=f"{now.limit.reason}; otherwise: {answer.reason}")
@@ -131,43 +60,22 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
         answer = _watched(answer)
     final = answer.action in ("PROMOTE", "ROLLBACK")
     return Judgement(
-        answer.action, answer.conclusion, answer.reason, tuple(_evidence(case, *item) for item in case.read),
-        None if final else case.needed, _weight(case, answer.action), _budget(case, answer),
+        answer.action, answer.conclusion, answer.reason, tuple(account.evidence(case, *item) for item in case.read),
+        None if final else case.needed, _weight(case, answer.action), account.budget(case, answer.action, answer.conclusion),
     )  # fmt: skip
 
 
 def judge_watch(spec: ExperimentSpec, trial: Trial, now: Situation, change: str) -> Judgement:
     """What to do about a release that has all traffic, whose trial began after a `change` (a sentence): only HARM acts."""
-    case = _case(spec, trial, now)
+    case = case_of(spec, trial, now)
     asked = _Answer("CONTINUE", "INCONCLUSIVE", "whether it is more than is allowed is asked of what follows")
     quality = _Answer("HOLD", "INVALID", trial.invalid) if trial.invalid else None
     answer = quality or _harm(case) or asked
     reason = f"{change}: {answer.reason}"
     return Judgement(
-        answer.action, answer.conclusion, reason, tuple(_evidence(case, *item) for item in case.read), None,
-        _weight(case, answer.action), _budget(case, answer),
+        answer.action, answer.conclusion, reason, tuple(account.evidence(case, *item) for item in case.read), None,
+        _weight(case, answer.action), account.budget(case, answer.action, answer.conclusion),
     )  # fmt: skip
-
-
-def _case(spec: ExperimentSpec, trial: Trial, now: Situation) -> _Case:
-    read = tuple((sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True))
-    limit = max(len(spec.candidates), 1) / spec.policy.alpha
-    acting = [item for item in read if enforced(spec, item[0])]
-    threshold = max(len(acting), 1) * limit
-    log_mean = log_mean_harm([reading.log_harm for _, reading in acting])
-    culprits: tuple[tuple[SliSpec, Reading], ...] = ()
-    if acting and log_mean >= math.log(limit):
-        alone = [item for item in acting if item[1].log_harm >= math.log(threshold)]
-        culprits = tuple(alone or [max(acting, key=lambda item: item[1].log_harm)])
-        # vanished requests are named first: they may be why the rest looks bad
-        culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
-    needed = _needed(read, spec.policy.beta, trial.rate)
-    return _Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits)
-
-
-def log_mean_harm(logs: list[float]) -> float:
-    """ln of the mean e-value of the enforced SLIs' HARM, whose logs these are."""
-    return mean_of_logs(logs) if logs else 0.0
 
 
 def weights(spec: ExperimentSpec, trial: Trial) -> list[Weighed]:
@@ -190,12 +98,12 @@ def weigh(spec: ExperimentSpec, weights: Sequence[Weighed]) -> tuple[bool, bool]
 # The rules, in order. Each gives an answer or passes.
 
 
-def _invalid(case: _Case) -> _Answer | None:
+def _invalid(case: Case) -> _Answer | None:
     reason = case.now.invalid_reason or case.trial.invalid
     return _Answer("HOLD", "INVALID", reason) if reason else None
 
 
-def _never_seen(case: _Case) -> _Answer | None:
+def _never_seen(case: Case) -> _Answer | None:
     now, policy = case.now, case.spec.policy
     unseen = [name for name, seen_us, _ in case.arms if seen_us is None]
     if not unseen:
@@ -208,7 +116,7 @@ def _never_seen(case: _Case) -> _Answer | None:
     return _Answer("HOLD", "NO_DATA", f"{reason}: check that it serves traffic and emits events")
 
 
-def _harm(case: _Case) -> _Answer | None:
+def _harm(case: Case) -> _Answer | None:
     if not case.culprits:
         return None
     return _Answer(
@@ -216,19 +124,19 @@ def _harm(case: _Case) -> _Answer | None:
     )
 
 
-def _mismatch(case: _Case) -> _Answer | None:
+def _mismatch(case: Case) -> _Answer | None:
     return _Answer("HOLD", "INVALID", case.trial.mismatch) if case.trial.mismatch else None
 
 
-def _paused(case: _Case) -> _Answer | None:
+def _paused(case: Case) -> _Answer | None:
     return _Answer("HOLD", "INCONCLUSIVE", "paused by a person") if case.now.paused else None
 
 
-def _held(case: _Case) -> _Answer | None:
+def _held(case: Case) -> _Answer | None:
     return _Answer("HOLD", "INCONCLUSIVE", case.now.hold_reason) if case.now.hold_reason else None
 
 
-def _silent(case: _Case) -> _Answer | None:
+def _silent(case: Case) -> _Answer | None:
     """An arm that was seen has gone quiet: silence never promotes."""
     for name, seen_us, _ in case.arms:
         quiet_us = case.now.event_time_us - seen_us if seen_us is not None else 0
@@ -237,7 +145,7 @@ def _silent(case: _Case) -> _Answer | None:
     return None
 
 
-def _running(case: _Case) -> _Answer | None:
+def _running(case: Case) -> _Answer | None:
     now = case.now
     if now.over:
         return None
@@ -260,12 +168,12 @@ def _running(case: _Case) -> _Answer | None:
     return None
 
 
-def _duration(case: _Case) -> int:
+def _duration(case: Case) -> int:
     """Of the step that runs, at the pace that the error budget allows."""
     return int(case.spec.steps[case.now.step].duration_us * case.now.pace)
 
 
-def _end(case: _Case) -> _Answer:
+def _end(case: Case) -> _Answer:
     """All steps are done, or max_duration is over: promote, or say what is missing."""
     now, trial, policy = case.now, case.trial, case.spec.policy
     missing: list[str] = []
@@ -301,7 +209,7 @@ def _watched(answer: _Answer) -> _Answer:
     return answer
 
 
-def _weight(case: _Case, action: Action) -> float:
+def _weight(case: Case, action: Action) -> float:
     """The share of traffic that should now go to the candidate."""
     steps, step = case.spec.steps, case.now.step
     if action == "PROMOTE":
@@ -309,73 +217,3 @@ def _weight(case: _Case, action: Action) -> float:
     if action == "ROLLBACK" or not steps:
         return 0.0
     return steps[min(step + 1 if action == "ADVANCE" else step, len(steps) - 1)].weight
-
-
-def _safe(reading: Reading, beta: float) -> bool:
-    return reading.log_safety is None or reading.log_safety >= math.log(1 / beta)
-
-
-def _needed(read: tuple[tuple[SliSpec, Reading], ...], beta: float, rate: float) -> dict[str, Needed]:
-    """Requests of both arms and seconds still needed for SAFETY, per SLI that has one, at `rate`
-    requests/s."""
-    needed: dict[str, Needed] = {}
-    for sli, reading in read:
-        if reading.log_safety is None:
-            continue
-        requests = 0.0 if _safe(reading, beta) else reading.needed
-        if requests is None or requests > REQUESTS_MAX:
-            needed[sli.name] = Needed(None, None)
-            continue
-        seconds = 0.0 if not requests else requests / rate if rate > 0 else None
-        needed[sli.name] = Needed(math.ceil(requests), None if seconds is None else _six(seconds))
-    return needed
-
-
-def _evidence(case: _Case, sli: SliSpec, reading: Reading) -> Evidence:
-    status: EvidenceStatus = "OPEN"
-    if not enforced(case.spec, sli):
-        status = "SHADOW"
-    elif any(sli is culprit for culprit, _ in case.culprits) or reading.log_harm >= math.log(case.threshold):
-        status = "HARM"
-    elif reading.log_safety is not None and case.safe(reading):
-        status = "SAFE"
-    safety = reading.log_safety
-    return Evidence(
-        sli.name, case.trial.candidate, _six(reading.baseline), _six(reading.candidate), _six(reading.effect),
-        _six(reading.lower), _six(reading.upper), _six(e_value(reading.log_harm)), _six(reading.log_harm),
-        _six(case.threshold), None if safety is None else _six(e_value(safety)),
-        None if safety is None else _six(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
-        status,
-    )  # fmt: skip
-
-
-def _budget(case: _Case, answer: _Answer) -> Budget:
-    """Of alpha and beta: what acting now would risk, and what this answer spends."""
-    policy = case.spec.policy
-    shown = [reading.log_safety for _, reading in case.enforced if reading.log_safety is not None]
-    least = min(shown, default=None)
-    rollback_risk = math.exp(-max(case.log_mean, 0.0))
-    promote_risk = math.exp(-max(least, 0.0)) if least is not None else 1.0
-    harmed = answer.action == "ROLLBACK" and answer.conclusion == "HARM"
-    return Budget(
-        policy.alpha, _six(1 / case.limit), _six(rollback_risk) if harmed else 0.0, _six(rollback_risk),
-        policy.beta, _six(promote_risk) if answer.action == "PROMOTE" else 0.0, _six(promote_risk),
-        len(case.enforced), _six(e_value(case.log_mean)), _six(case.limit),
-        None if least is None else _six(e_value(least)), _six(1 / policy.beta),
-    )  # fmt: skip
-
-
-def e_value(log_e: float) -> float:
-    """exp, capped at what JSON can hold."""
-    return EVIDENCE_MAX if log_e >= _LOG_EVIDENCE_MAX else math.exp(log_e)
-
-
-@overload
-def _six(value: float) -> float: ...
-@overload
-def _six(value: None) -> None: ...
-@overload
-def _six(value: float | None) -> float | None: ...
-def _six(value: float | None) -> float | None:
-    """Six significant digits: what a person reads, and no more than every machine's arithmetic agrees on."""
-    return value if value is None else float(f"{value:.6g}")

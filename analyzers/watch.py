@@ -22,8 +22,9 @@ import numpy as np
 from analyzers import reasons
 from analyzers import trial as trials
 from analyzers.arm import ArmWindow, PairWindow
+from analyzers.case import Situation
 from analyzers.detectors import seasonal
-from analyzers.judgement import Judgement, Situation, judge_watch
+from analyzers.judgement import Judgement, judge_watch
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced, plan_of
 from schemas.spec import ExperimentSpec, SliSpec, Step

@@ -13,7 +13,8 @@ from analyzers import trial as trials
 from analyzers import watch as watching
 from analyzers.arm import EMPTY, ArmWindow, PairWindow
 from analyzers.budget import Limit
-from analyzers.judgement import Judgement, Situation, judge
+from analyzers.case import Situation
+from analyzers.judgement import Judgement, judge
 from analyzers.trial import Trial
 from analyzers.watch import PAIRS, Watch
 from schemas.control import WeightApplied, WeightIntent

@@ -22,7 +22,19 @@ from bench.judgement.worlds import NONE, WORLDS, World
 RUNS, DELAYS, CHUNK = 2000, 200, 100
 ROOT = Path(__file__).parents[2]
 MEASURED = (
-    *("arm", "bursts", "clustering", "counts", "dispersion", "gates", "histogram", "judgement", "mean_sli", "means"),
+    *(
+        "arm",
+        "bursts",
+        "case",
+        "clustering",
+        "counts",
+        "dispersion",
+        "gates",
+        "histogram",
+        "judgement",
+        "mean_sli",
+        "means",
+    ),
     *("piece", "sample_ratio", "scatter", "share_sli", "sli", "slis", "trial"),
 )
 PROMISES, COMPARED = ("worlds.py", "promises.py"), ("worlds.py", "promises.py", "rivals.py", "detection.py")

@@ -20,6 +20,7 @@ PAGE = DOCS / "judgement.md"
 BEGIN, END = "<!-- measured: written by python -m bench.judgement -->", "<!-- end -->"
 RULES = ("davy", "oracle", "fixed threshold", "Kayenta's judge", "naive repeated test")
 CONFIDENCE = 0.95
+_ALONE = {"alpha": "harm_alone", "beta": "safe_alone"}
 REFERENCE_PROMISES = {
     "identical": (".0026", ".022"), "bursts": (".0026", ".022"), "sticky-1": (".0020", ".015"), "sticky-3": (".0008", ".005"),
     "sticky-10": (".0008", ".002"), "heavy-tail": (".000", ".010"), "freezes": (".055", ".07"),
@@ -68,14 +69,19 @@ def _share(k: int, n: int) -> str:
 def summary(found: dict[str, Any]) -> str:
     """When, with what, and whether the promises held."""
     counted = [
-        (f"{kind} in {name.partition('/')[2]}", got[key], got["runs"], promise)
+        (f"{kind} in {name.partition('/')[2]}{of}", k, got["runs"], promise)
         for name, got in found.items()
         for kind, key, promise in (("alpha", "rollback", ALPHA), ("beta", "safe", BETA))
         if name.startswith(f"{kind}/")
+        for of, k in (("", got[key]), *((f" ({sli} alone)", n) for sli, n in got[_ALONE[kind]].items()))
     ]
-    broken = [what for what, k, n, promise in counted if k > promise * n]
+    broken = [f"{what}: {_share(k, n)}" for what, k, n, promise in counted if k > promise * n]
     unshown = [what for what, k, n, promise in counted if k <= promise * n and upper(k, n) > promise]
-    held = f"not held: {', '.join(broken)}" if broken else "no share is above its promise in a world that was measured"
+    held = (
+        f"above its promise: {', '.join(broken)}"
+        if broken
+        else "no share is above its promise in a world that was measured"
+    )
     if unshown:
         held += f"; its upper bound is, so that more rollouts are needed: {', '.join(unshown)}"
     rollouts = sum(got["runs"] for name, got in found.items() if name.startswith(("alpha/", "beta/")))
@@ -91,7 +97,8 @@ def promises(found: dict[str, Any]) -> str:
     rows = [
         f"### The two promises\n\nalpha {ALPHA:g}, beta {BETA:g}, five SLIs at once, looked at after each of 60 windows. In "
         'brackets the exact upper 95 % bound of the share. "One SLI alone" is what a spec with only the worst of the five '
-        "would have seen. The last column is what the design's prototype had in such a world, for one SLI.\n",
+        "would have seen; PROMOTE asks for SAFETY when all steps are done, which is less than ever. The last "
+        "column is what the design's prototype had in such a world, for one SLI.\n",
         "| world | rollouts | equal arms, nothing allowed: ever rolled back | one SLI alone: ever HARM "
         "| just beyond tolerance: ever all SAFE | one SLI alone: ever SAFE | reference: HARM, SAFETY |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

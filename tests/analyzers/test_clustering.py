@@ -9,8 +9,9 @@ import pytest
 
 from analyzers import trial as trials
 from analyzers.arm import PairWindow
+from analyzers.case import Situation
 from analyzers.clustering import Clustering
-from analyzers.judgement import Situation, judge
+from analyzers.judgement import judge
 from bench.judgement.worlds import world
 from tests.analyzers.builders import Traffic, arm, pair, spec
 

@@ -9,8 +9,9 @@ import pytest
 
 from analyzers import trial as trials
 from analyzers.arm import EMPTY
+from analyzers.case import Situation
 from analyzers.counts import increments
-from analyzers.judgement import Judgement, Situation, judge
+from analyzers.judgement import Judgement, judge
 from analyzers.share_sli import VIRTUAL
 from schemas.spec import ExperimentSpec, load_specs
 from tests.analyzers.builders import arm, pair

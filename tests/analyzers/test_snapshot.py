@@ -12,9 +12,10 @@ import pytest
 
 from analyzers import snapshot
 from analyzers import trial as trials
+from analyzers.case import Situation
 from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.gates import ArmQuality, Gates
-from analyzers.judgement import Situation, judge
+from analyzers.judgement import judge
 from analyzers.trial import Trial
 from tests.analyzers.builders import ALL, Traffic, spec
 

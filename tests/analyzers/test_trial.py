@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from analyzers import trial as trials
 from analyzers.arm import ArmWindow, PairWindow
-from analyzers.judgement import Situation, judge
+from analyzers.case import Situation
+from analyzers.judgement import judge
 from analyzers.trial import Trial
 from tests.analyzers.builders import ALL, WINDOW_US, arm, pair, spec
 

@@ -1,0 +1,47 @@
+"""What a verdict reports of a case beside its answer: the evidence of each SLI, and what of alpha and beta it spends."""
+
+from __future__ import annotations
+
+import math
+
+from analyzers.case import Case
+from analyzers.digits import e_value, six
+from analyzers.sli import Reading
+from analyzers.trial import enforced
+from schemas.spec import SliSpec
+from schemas.verdict import Action, Budget, Conclusion, Evidence, EvidenceStatus
+
+
+def evidence(case: Case, sli: SliSpec, reading: Reading) -> Evidence:
+    """Of one SLI."""
+    status: EvidenceStatus = "OPEN"
+    if not enforced(case.spec, sli):
+        status = "SHADOW"
+    elif any(sli is culprit for culprit, _ in case.culprits) or reading.log_harm >= math.log(case.threshold):
+        status = "HARM"
+    elif reading.log_safety is not None and case.safe(reading):
+        status = "SAFE"
+    safety = reading.log_safety
+    return Evidence(
+        sli.name, case.trial.candidate, six(reading.baseline), six(reading.candidate), six(reading.effect),
+        six(reading.lower), six(reading.upper), six(e_value(reading.log_harm)), six(reading.log_harm),
+        six(case.threshold), None if safety is None else six(e_value(safety)),
+        None if safety is None else six(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
+        status,
+    )  # fmt: skip
+
+
+def budget(case: Case, action: Action, conclusion: Conclusion) -> Budget:
+    """Of alpha and beta: what acting now would risk, and what this answer spends."""
+    policy = case.spec.policy
+    shown = [reading.log_safety for _, reading in case.enforced if reading.log_safety is not None]
+    least = min(shown, default=None)
+    rollback_risk = math.exp(-max(case.log_mean, 0.0))
+    promote_risk = math.exp(-max(least, 0.0)) if least is not None else 1.0
+    harmed = action == "ROLLBACK" and conclusion == "HARM"
+    return Budget(
+        policy.alpha, six(1 / case.limit), six(rollback_risk) if harmed else 0.0, six(rollback_risk),
+        policy.beta, six(promote_risk) if action == "PROMOTE" else 0.0, six(promote_risk),
+        len(case.enforced), six(e_value(case.log_mean)), six(case.limit),
+        None if least is None else six(e_value(least)), six(1 / policy.beta),
+    )  # fmt: skip
