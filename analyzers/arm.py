@@ -31,10 +31,14 @@ class SparseCounts:
         held = [part for part in parts if len(part.keys)]
         if len(held) < 2:
             return held[0] if held else SparseCounts()
-        keys, place = np.unique(np.concatenate([part.keys for part in held]), return_inverse=True)
-        counts = np.zeros(len(keys), np.int64)
-        np.add.at(counts, place, np.concatenate([part.counts for part in held]))
-        return SparseCounts(keys, counts)
+        keys = np.concatenate([part.keys for part in held])
+        order = keys.argsort(kind="stable")  # merges runs, which these are
+        keys = keys[order]
+        new = np.ones(len(keys), np.bool_)
+        np.not_equal(keys[1:], keys[:-1], out=new[1:])
+        first = new.nonzero()[0]
+        counts = np.concatenate([part.counts for part in held])[order]
+        return SparseCounts(keys[first], np.add.reduceat(counts, first))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SparseCounts):

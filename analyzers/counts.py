@@ -110,8 +110,8 @@ def _column(values: float | Floats) -> float | Floats:
 
 def log_mean_exp(rows: Floats) -> Floats:
     """ln of the mean of e-values given by their logs, along the last axis."""
-    top = rows.max(axis=-1)
-    return np.log(np.exp(rows - top[..., None]).sum(axis=-1)) + top - math.log(rows.shape[-1])
+    top = np.maximum.reduce(rows, axis=-1)
+    return np.log(np.add.reduce(np.exp(rows - top[..., None]), axis=-1)) + top - math.log(rows.shape[-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

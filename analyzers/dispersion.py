@@ -80,9 +80,9 @@ class Clumps:
         )
         if units is not None:
             candidate_arm, control_arm = units
-            uc, ub = float(candidate_arm.requests.sum()), float(control_arm.requests.sum())
+            uc, ub = float(np.add.reduce(candidate_arm.requests)), float(np.add.reduce(control_arm.requests))
             if uc > 0 and ub > 0:
-                sc, sb = float(candidate_arm.events.sum()), float(control_arm.events.sum())
+                sc, sb = float(np.add.reduce(candidate_arm.events)), float(np.add.reduce(control_arm.events))
                 g, q = ub / (r0 * uc + ub), r0 * uc / ub
                 residual_c = candidate_arm.events - candidate_arm.requests * (sc / uc)
                 residual_b = control_arm.events - control_arm.requests * (sb / ub)
@@ -175,10 +175,10 @@ class ShareClumps:
         """phi_share = max(1, B/(B-1) sum_j (Z^j - mean Z)^2 / sum n rho (1-rho))."""
         if self.variance <= 0:
             return 1.0
-        centred = self.offset - self.offset.mean()
+        centred = self.offset - np.add.reduce(self.offset) / UNIT_BUCKETS
         return max(1.0, _BESSEL * float(centred @ centred) / self.variance)
 
     def effective_buckets(self) -> float:
         """(sum N)^2 / sum N^2 of the candidate's buckets; 0 before any request."""
         square = float(self.candidate @ self.candidate)
-        return float(self.candidate.sum()) ** 2 / square if square > 0 else 0.0
+        return float(np.add.reduce(self.candidate)) ** 2 / square if square > 0 else 0.0

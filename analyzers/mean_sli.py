@@ -72,7 +72,10 @@ def step(state: MeanState, pair: PairWindow) -> MeanState:
         if control.mean > 0:
             means = means.add(candidate, control, 0.0 if state.relative else state.sign * state.tolerance)
     cap = CAP_FACTOR * _quantile(piece.control, piece.candidate) or state.cap
-    return replace(state, means=means, waiting=None, cap=cap, share=current_share(piece.share, nc, nb))
+    return MeanState(
+        state.measure, state.sign, state.relative, state.tolerance, state.alpha, state.beta, means, None, cap,
+        current_share(piece.share, nc, nb),
+    )  # fmt: skip
 
 
 def foresee(sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
@@ -134,7 +137,7 @@ def _sample(measure: MeasureSum, cap: float, units: bool) -> Sample:
     """Winsorised moments of one arm; bins and quarter octaves stand for their midpoints."""
     keys, counts = measure.histogram.keys, measure.histogram.counts
     values = np.minimum(_MIDPOINTS[keys], cap)
-    n = float(counts.sum())
+    n = float(np.add.reduce(counts))
     mean = float(values @ counts) / n
     squares = float(((values - mean) ** 2) @ counts)
     if not units:

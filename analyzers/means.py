@@ -57,10 +57,10 @@ class Sample:
         counts, sums = self.counts, self.sums
         if counts is None or sums is None:
             return np.zeros(UNIT_BUCKETS)
-        inside = float(counts.sum())
+        inside = float(np.add.reduce(counts))
         if not inside:
             return np.zeros(UNIT_BUCKETS)
-        return (sums - float(sums.sum()) / inside * counts) / (inside * scale)
+        return (sums - float(np.add.reduce(sums)) / inside * counts) / (inside * scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

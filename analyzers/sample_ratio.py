@@ -14,7 +14,7 @@ any time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class SampleRatio:
         clumps = self.clumps
         if self.units:
             clumps = share_clumps(clumps or ShareClumps.zero(), pair, share)
-        return replace(self, x=self.x + x, n=self.n + x + y, clumps=clumps)
+        return SampleRatio(self.units, self.steps, self.step, self.share, self.x + x, self.n + x + y, clumps)
 
     def log_e(self) -> float:
         """ln e of the running step."""
