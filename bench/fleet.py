@@ -30,7 +30,8 @@ from streams.deltas import PackedCells
 from streams.encode import encode
 from streams.experiment import Experiment
 from streams.ingest_loop import IngestLoop
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import JudgeSettings
 from streams.topics import ensure_topics, topic_names
 
 WORKERS, PARTITIONS_EACH, JUDGES = 2, 4, 4

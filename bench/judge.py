@@ -28,8 +28,9 @@ from schemas.delta import Progress, decode_delta, encode_delta
 from streams import deltas
 from streams.deltas import PackedCells
 from streams.ingest import Ingest, Run, Send
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
 from streams.judge_loop import BATCH_MAX, prepare
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.rows import Rows
 

@@ -13,7 +13,7 @@ from schemas.config import Config
 from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from streams import scenario as scenarios
-from streams.judge import JudgeSettings
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.replay import Recording, replay
 from streams.scenario import Effect

@@ -25,7 +25,8 @@ from streams import deltas
 from streams.deltas import PackedCell, PackedCells
 from streams.experiment import Experiment
 from streams.fold import Block, Source, SourceKey
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import JudgeSettings
 from streams.traffic import Shift, Traffic
 from streams.windows import Group, Label
 

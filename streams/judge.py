@@ -9,20 +9,16 @@ no timer and no I/O; a judge that stands still says nothing, and `expires_at` tu
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from analyzers.arm import DURATION, ArmWindow
 from analyzers.histogram import quantiles
-from schemas import __version__
 from schemas.budget import BudgetStatus
 from schemas.codec import Malformed, UnknownSchema
-from schemas.config import Config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import SAMPLE_RATE_ONE, Claim, ControlCopy, Progress, Truncated
 from schemas.located import Errors
-from schemas.slo import Slo
 from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
@@ -30,52 +26,13 @@ from streams.budgets import Budgets
 from streams.deltas import PackedCells, Read
 from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
-from streams.layout import Layout
-from streams.route import delta_partition
-from streams.windows import UNNAMED_MAX, Group, Label, Names, Windows
+from streams.judge_settings import JudgeSettings, config_digest
+from streams.windows import Group, Label, Names, Windows
 
 VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
 VERDICT_TTL_US = 30_000_000
-CODE_VERSION = f"davy {__version__}"
 ROUND_US = 1_000_000
 """Least recorded time between two rounds of judgement."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeSettings:
-    """What a judge's verdicts depend on beside its log. Times are microseconds."""
-
-    digest: str
-    """Of the layout of ingest; deltas of another one are refused."""
-    window_us: int
-    lateness_us: int
-    keep_us: int
-    """How long closed windows are kept, so that a spec applied late still sees them."""
-    gap_timeout_us: int
-    block_records: int
-    code_version: str
-    control_topic: str = "davy.control"
-    topics: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Names of source topics by id."""
-    resolutions: Mapping[str, float] = field(default_factory=dict[str, float])
-    """What one unit of a measure's total is worth; 1 where not named."""
-    unnamed_max: int = UNNAMED_MAX
-    """Contents kept of labels that no spec names."""
-    slos: Mapping[str, Slo] = field(default_factory=dict[str, Slo])
-    """Configured objectives of services."""
-    owns: Callable[[str, str], bool] = lambda service, environment: True
-    """Whether experiments on (service, environment) are judged from this partition."""
-
-    @classmethod
-    def of(cls, config: Config, partition: int, partitions: int, topics: Mapping[str, str]) -> Self:
-        """For the judge of one of the delta topic's partitions."""
-        limits = config.limits
-        return cls(
-            Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
-            limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
-            limits.unnamed_windows, config.slos,
-            lambda service, environment: delta_partition(service, environment, partitions) == partition,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +299,3 @@ class Judge:
 def _by_label(item: tuple[Label, ArmWindow]) -> tuple[str, str]:
     (version, variant), _ = item
     return version, variant or ""
-
-
-def config_digest(spec_digest: str, settings: JudgeSettings) -> str:
-    """Of everything configured that a verdict depends on: the spec and the layout of ingest."""
-    return f"{spec_digest[:32]}-{settings.digest}"

@@ -33,7 +33,8 @@ from schemas.window import WindowSummary
 from streams import deltas, kafka
 from streams.control_log import ControlLog
 from streams.deltas import Read
-from streams.judge import Alarm, JudgeSettings, Output, Repair
+from streams.judge import Alarm, Output, Repair
+from streams.judge_settings import JudgeSettings
 from streams.judge_state import JudgeState, Owned
 from streams.membership import member
 from streams.outbox import Headers, Outbox

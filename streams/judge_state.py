@@ -19,7 +19,8 @@ from schemas.config import Config
 from schemas.delta import Claim, encode_delta
 from schemas.errors import InfrastructureError
 from streams import checkpoint, kafka
-from streams.judge import CODE_VERSION, Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import CODE_VERSION, JudgeSettings
 from streams.outbox import Outbox
 
 STATE_EVERY_S = 15.0

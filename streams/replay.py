@@ -26,7 +26,8 @@ from streams import deltas
 from streams.aggregate import OpenBlock
 from streams.deltas import PackedCells
 from streams.ingest import CELLS_PER_MESSAGE
-from streams.judge import Judge, JudgeSettings, Output
+from streams.judge import Judge, Output
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.rows import Rows
 

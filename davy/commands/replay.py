@@ -20,7 +20,7 @@ from schemas.decision import Decision
 from schemas.errors import UserError
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
-from streams.judge import JudgeSettings
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.replay import Recording, replay
 from streams.sources import read

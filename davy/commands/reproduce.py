@@ -19,7 +19,8 @@ from schemas.errors import UserError
 from schemas.verdict import Verdict
 from streams import deltas, kafka
 from streams.deltas import Read
-from streams.judge import CODE_VERSION, Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import CODE_VERSION, JudgeSettings
 from streams.route import delta_partition
 from streams.topics import topic_names
 

@@ -28,7 +28,7 @@ from schemas.spec import experiment_json_schema
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import scenario as scenarios
-from streams.judge import JudgeSettings
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.replay import Recording, replay
 from streams.simulator import Simulator

@@ -13,7 +13,8 @@ from schemas.slo import Slo
 from streams import checkpoint
 from streams import scenario as scenarios
 from streams.deltas import Read
-from streams.judge import Judge, JudgeSettings, Output
+from streams.judge import Judge, Output
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.replay import Recording, _controls, _Log  # pyright: ignore[reportPrivateUsage]
 from streams.simulator import Simulator

@@ -9,7 +9,8 @@ from schemas.delta import ControlCopy
 from streams import kafka
 from streams.control_log import ControlLog
 from streams.embedded import EmbeddedBroker
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import JudgeSettings
 from streams.topics import ensure_topics
 from tests.support.system import until
 

@@ -7,7 +7,8 @@ from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import Cell, Cells, ControlCopy, Progress
 from schemas.verdict import Verdict
 from streams import checkpoint
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import JudgeSettings
 from tests.streams.cells import packed_cells
 
 BEGIN_US, WINDOW_US = 1_790_000_000_000_000, 5_000_000

@@ -17,7 +17,8 @@ from streams.aggregate import OpenBlock
 from streams.columns import EVENT_SCHEMA
 from streams.deltas import Read
 from streams.formats.avro import FORMAT
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.packed import Packed
 from streams.rows import Rows

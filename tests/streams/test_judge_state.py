@@ -11,7 +11,7 @@ from schemas.config import Config, load_config
 from schemas.delta import Claim, ControlCopy, decode_delta
 from streams import judge_state, kafka
 from streams.embedded import EmbeddedBroker
-from streams.judge import JudgeSettings
+from streams.judge_settings import JudgeSettings
 from streams.judge_state import JudgeState
 from streams.outbox import Outbox
 from streams.topics import ensure_topics

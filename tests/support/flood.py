@@ -25,7 +25,8 @@ from streams import deltas
 from streams.deltas import Read
 from streams.formats.avro import FORMAT
 from streams.ingest import Ingest, Run, Send
-from streams.judge import Judge, JudgeSettings
+from streams.judge import Judge
+from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
 from streams.packed import Packed
 from streams.rows import LONGS
