@@ -31,6 +31,12 @@ def verdicts(subject: str, config: Config) -> list[Verdict]:
     return sorted(found, key=lambda verdict: (_WORST_FIRST.index(verdict.action), verdict.variant))
 
 
+def watched(experiment: str, config: Config) -> list[Verdict]:
+    """What the watch said last of a change after the promotion, for each candidate."""
+    latest = "phase = 'watch' AND change IS NOT NULL ORDER BY variant, sequence DESC LIMIT 1 BY variant"
+    return _verdicts(f"experiment_id = {quote(experiment)} AND {latest}", config)
+
+
 def _verdicts(condition: str, config: Config) -> list[Verdict]:
     rows = ask(config, f"SELECT * FROM verdicts WHERE {condition}").dicts()
     return [_verdict(row, config) for row in rows]
@@ -45,7 +51,7 @@ def _verdict(row: Mapping[str, Any], config: Config) -> Verdict:
         values[name] = row.get(f"{name}_us") or micros(row[name])
     if "offsets" not in row:
         values["offsets"] = dict(zip(row["offsets.key"], row["offsets.value"], strict=True))
-    for name in ("needed", "budget"):
+    for name in ("needed", "budget", "change"):
         values[name] = json.loads(row[name]) if row.get(name) else None
     values["evidence"] = [{field.name: item[field.name] for field in fields(Evidence)} for item in evidence]
     return Verdict.from_avro(values)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from schemas.change import ChangeEvent
 from schemas.record import Record
 
 Action = Literal["CONTINUE", "ADVANCE", "PROMOTE", "HOLD", "ROLLBACK"]
@@ -101,6 +102,8 @@ class Verdict(Record):
     code_version: str
     budget: Budget | None = None
     """None in verdicts from before there was one."""
+    change: ChangeEvent | None = None
+    """What the watch asks about."""
 
     @property
     def final(self) -> bool:
@@ -115,5 +118,7 @@ class Verdict(Record):
             needed = {sli: Needed.from_avro(item) for sli, item in needed.items()}
         budget = data.get("budget")
         budget = None if budget is None else Budget.from_avro(budget)
-        values: dict[str, Any] = {**data, "evidence": evidence, "needed": needed, "budget": budget}
+        change = data.get("change")
+        change = None if change is None else ChangeEvent.from_avro(change)
+        values: dict[str, Any] = {**data, "evidence": evidence, "needed": needed, "budget": budget, "change": change}
         return cls(**values)

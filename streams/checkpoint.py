@@ -22,6 +22,7 @@ from schemas.delta import Progress, cells_head, join_cells
 from schemas.record import plain
 from schemas.spec import load_specs
 from streams import deltas
+from streams.changes import Notes
 from streams.deltas import PackedCell, PackedCells
 from streams.experiment import Experiment
 from streams.fold import Block, Source, SourceKey
@@ -108,6 +109,8 @@ def dump(judge: Judge) -> bytes:
             "changed": [[*group, window] for group, window in windows.changed],
             "experiments": [_dump_experiment(experiment) for experiment in judge.experiments.values()],
             "budgets": judge.budgets.dump(),
+            "notes": judge.notes.dump(),
+            "parts": [[*item] for item in windows.parts.dump(windows.floor_us)],
         }),
     }  # fmt: skip
     out = io.BytesIO()
@@ -131,6 +134,9 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
         judge.experiments[experiment.spec.id] = experiment
         judge.budgets.declare(experiment.spec)
     judge.budgets.restore(rest.get("budgets", []), judge.closed_us)
+    judge.notes = Notes(rest.get("notes", []))
+    for group, value, rows in rest.get("parts", []):
+        judge.windows.parts.restore((group[0], group[1], group[2]), (value[0], value[1]), rows)
     _load_windows(judge, state)
     judge.name_windows()
     return judge

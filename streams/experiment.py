@@ -16,7 +16,7 @@ from analyzers.budget import Limit
 from analyzers.case import Situation
 from analyzers.judgement import Judgement, judge
 from analyzers.trial import Trial
-from analyzers.watch import PAIRS, Watch
+from analyzers.watch import PAIRS, Change, Watch
 from schemas.control import WeightApplied, WeightIntent
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Phase
@@ -38,6 +38,8 @@ class Judged:
     step: int
     judgement: Judgement
     phase: Phase = "rollout"
+    change: Change | None = None
+    """What the watch asks about."""
 
 
 @dataclass(slots=True)
@@ -144,11 +146,13 @@ class Experiment:
         for name in list(self.watches):
             held = self.watches[name]
             while not held.done and held.next_us + length <= closed_us:
+                asked = held.question
                 labels = windows.labels(self.group, held.next_us)
                 pair = self._watched_pair(held, self._arms(labels), windows)
                 held, judgement = watching.step(self.spec, held, ArmWindow.sum(labels.values()), pair)
+                asked = held.question or asked
                 if judgement is not None:
-                    said.append(Judged(name, held.next_us, last, judgement, "watch"))
+                    said.append(Judged(name, held.next_us, last, judgement, "watch", asked and asked.change))
             self.watches[name] = held
         return said
 

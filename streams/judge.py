@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from analyzers.arm import DURATION, ArmWindow
 from analyzers.histogram import quantiles
 from schemas.budget import BudgetStatus
+from schemas.change import ChangeEvent
 from schemas.codec import Malformed, UnknownSchema
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import SAMPLE_RATE_ONE, Claim, ControlCopy, Progress, Truncated
@@ -22,7 +23,9 @@ from schemas.located import Errors
 from schemas.spec import load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams import changes
 from streams.budgets import Budgets
+from streams.changes import EVERYWHERE, Notes
 from streams.deltas import PackedCells, Read
 from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
@@ -64,6 +67,7 @@ class Judge:
         self.experiments: dict[str, Experiment] = {}
         slos = {name: slo for name, slo in settings.slos.items() if settings.owns(slo.service, slo.environment)}
         self.budgets = Budgets(slos)
+        self.notes = Notes()
         self.control_offset = -1
         self.wall_us = 0
         self.last_round_us = 0
@@ -139,8 +143,13 @@ class Judge:
             return set()
         self.wall_us = max(self.wall_us, control.time)
         if isinstance(control.body, SpecApplied):
-            return self._apply(control.body, copy.control_offset, out)
+            touched = self._apply(control.body, copy.control_offset, out)
+            for name in touched & {control.experiment_id}:
+                self.notes.take(control, self.experiments[name].spec.service)
+            return touched
         experiment = self.experiments.get(control.experiment_id)
+        if experiment is not None or isinstance(control.body, Annotation):
+            self.notes.take(control, experiment.spec.service if experiment else EVERYWHERE)
         if experiment is None:
             return set()
         match control.body:
@@ -236,10 +245,14 @@ class Judge:
     def _verdict(self, experiment: Experiment, judged: Judged, offsets: dict[str, int]) -> Verdict:
         spec, judgement = experiment.spec, judged.judgement
         digest = config_digest(experiment.digest, self.settings)
+        change = self._change(experiment, judged)
+        reason = judgement.reason
+        if change is not None and (told := changes.sentence(change)):
+            reason = f"{reason}; {told}"
         experiment.sequence += 1
         name = (
             spec.id, judged.candidate, experiment.sequence, sorted(offsets.items()), judged.event_time, digest,
-            self.settings.code_version, judgement.action, judgement.reason,
+            self.settings.code_version, judgement.action, reason,
         )  # fmt: skip
         expires = spec.rollback.window_us if judgement.action == "ROLLBACK" else VERDICT_TTL_US
         return Verdict(
@@ -258,13 +271,22 @@ class Judge:
             conclusion=judgement.conclusion,
             step=judged.step,
             weight=judgement.weight,
-            reason=judgement.reason,
+            reason=reason,
             evidence=judgement.evidence,
             needed=judgement.needed,
             offsets=offsets,
             config_digest=digest,
             code_version=self.settings.code_version,
             budget=judgement.budget,
+            change=change,
+        )
+
+    def _change(self, experiment: Experiment, judged: Judged) -> ChangeEvent | None:
+        if judged.change is None:
+            return None
+        sli = next(sli for sli in experiment.spec.slis if sli.name == judged.change.sli)
+        return changes.event(
+            self.windows, experiment.group, sli, judged.change, judged.event_time, self.settings.dimensions, self.notes
         )
 
     def _summaries(self, closed_us: int, out: list[Output]) -> None:

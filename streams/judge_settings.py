@@ -38,6 +38,8 @@ class JudgeSettings:
     """Contents kept of labels that no spec names."""
     slos: Mapping[str, Slo] = field(default_factory=dict[str, Slo])
     """Configured objectives of services."""
+    dimensions: tuple[str, ...] = ()
+    """Names of the dimensions of cells, in order."""
     owns: Callable[[str, str], bool] = lambda service, environment: True
     """Whether experiments on (service, environment) are judged from this partition."""
 
@@ -48,7 +50,7 @@ class JudgeSettings:
         return cls(
             Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
             limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
-            limits.unnamed_windows, config.slos,
+            limits.unnamed_windows, config.slos, config.dimensions,
             lambda service, environment: delta_partition(service, environment, partitions) == partition,
         )  # fmt: skip
 

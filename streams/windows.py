@@ -20,6 +20,7 @@ from schemas.delta import OTHER
 from streams import deltas
 from streams.deltas import PackedCell, labels_of
 from streams.fold import SourceKey
+from streams.parts import Counts, Parts, Value, add_to
 
 Group = tuple[str | None, str, str]
 """Experiment id, service, environment."""
@@ -76,11 +77,17 @@ class Place:
     content: Content
     group: Group
     window: int
+    dimensions: tuple[str | None, ...]
     own: bool
     """Not under `__other__` of others."""
     other: bool
     """Under `__other__`, of others or from the beginning."""
     counted: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether it has a segment, say, and is counted as what it is."""
+        return self.own and any(value is not None for value in self.dimensions)
 
 
 class Windows:
@@ -96,6 +103,8 @@ class Windows:
         self.counted = Counter[str]()
         """Rows since this process began: `rows`, `late`, `quarantined`, and of all these `other` under `__other__`."""
         self.changed: dict[tuple[Group, int], None] = {}
+        self.parts: Parts[Group] = Parts(length_us)
+        """What segments, endpoints and instances add to complete blocks."""
         self._groups: dict[Group, dict[int, dict[Label, Content]]] = {}
         self._places: dict[SourceKey, dict[bytes, Place]] = {}
         """Of the cells of open blocks; one that has no content of its own has none until its block is full."""
@@ -148,7 +157,7 @@ class Windows:
     def _place(self, cell: PackedCell, group: Group, label: Label) -> Place:
         own = (group, label) == _of(cell.labels)
         content = self._content(group, cell.window, label)
-        return Place(content, group, cell.window, own, not own or label[0] == OTHER)
+        return Place(content, group, cell.window, labels_of(cell.labels)[5], own, not own or label[0] == OTHER)
 
     def _where(self, cell: PackedCell) -> tuple[Group, Label]:
         """Where a cell is counted: as what it is, unless nobody names it and there are too many of these."""
@@ -187,8 +196,22 @@ class Windows:
 
     def fold(self, source: SourceKey) -> None:
         """The source's open block is complete."""
-        for place in self._places.pop(source, {}).values():
+        places = self._places.pop(source, {})
+        for key, place in places.items():
+            if place.told_apart:
+                counts = deltas.counts_of(place.content.open[source][key])
+                self.parts.add(place.group, place.window, place.dimensions, counts)
+        for place in places.values():
             place.content.fold(source)
+
+    def told_apart(self, group: Group, start_us: int, end_us: int) -> dict[Value, Counts]:
+        """Sums by segment, endpoint and instance over the windows that are kept and start within [start_us, end_us)."""
+        found = self.parts.between(group, max(start_us, self.floor_us - self.length_us + 1), end_us)
+        for source, places in self._places.items():
+            for key, place in places.items():
+                if place.group == group and place.told_apart and start_us <= place.window < end_us:
+                    add_to(found, place.dimensions, deltas.counts_of(place.content.open[source][key]))
+        return found
 
     def labels(self, group: Group, window: int) -> dict[Label, ArmWindow]:
         """Totals of every label seen in one window; kept until `forget_totals`."""
@@ -228,6 +251,7 @@ class Windows:
                             del self._places[source][key]
             if not windows:
                 del self._groups[group]
+        self.parts.drop(until_us)
 
 
 def _of(labels: bytes) -> tuple[Group, Label]:

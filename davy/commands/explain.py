@@ -22,6 +22,7 @@ from davy.demo_dir import CONFIG
 from davy.options import ConfigFile, DataDir, Json, load
 from davy.picture import picture
 from davy.terminal import STATUS, TONES, change, level, short
+from schemas.codec import iso
 from schemas.config import Config
 from schemas.errors import UnknownId
 from schemas.spec import ExperimentSpec
@@ -43,6 +44,8 @@ def explain(subject: str, config: Config, file: Path | None = None, as_json: boo
     """Print the explanation of a verdict, or of an experiment's latest ones; raises `UnknownId`. `file`: the configuration
     that was named."""
     verdicts = recall.verdicts(subject, config)
+    told = {verdict.verdict_id for verdict in verdicts}
+    verdicts += [later for later in recall.watched(subject, config) if later.verdict_id not in told]
     if not verdicts:
         raise UnknownId(
             f"no verdict and no experiment is named {subject!r} in the store; "
@@ -67,6 +70,7 @@ def as_object(verdict: Verdict, spec: ExperimentSpec | None, again: str) -> dict
         "rule": None,
         "otherwise": None,
         "budget": budget_lines(verdict),
+        "change": change_lines(verdict, spec),
     }
     if spec is not None:
         rule = rule_of(verdict, spec)
@@ -204,6 +208,25 @@ def budget_lines(verdict: Verdict) -> list[str]:
     ]
 
 
+def change_lines(verdict: Verdict, spec: ExperimentSpec | None) -> list[str]:
+    """Of a verdict of the watch: when an SLI changed, who carries it, and what happened near it."""
+    change = verdict.change
+    if change is None:
+        return []
+    sli = next((sli for sli in spec.slis if sli.name == change.sli), None) if spec else None
+
+    def show(value: float | None) -> str:
+        return "–" if value is None else f"{value:.4g}" if sli is None else level(sli, value)
+
+    moved = f"{change.sli} from {show(change.before)} to {show(change.after)}"
+    when = f"at {iso(change.begun_at)} (between {iso(change.earliest_at)} and {iso(change.latest_at)})"
+    lines = [f"{moved} {when}"]
+    for one in change.carriers:
+        named = "all others" if one.value is None else one.value
+        lines.append(f"{one.dimension} {named} carries {100 * one.share:.0f} % of it")
+    return lines + [f"near it, {iso(link.time)}: {link.text} ({link.kind})" for link in change.links]
+
+
 def _spent(risk: float) -> str:
     return f"{risk:.3g} spent" if risk else "nothing spent"
 
@@ -241,6 +264,7 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, agai
         _section(console, "rule", [rule.sentence])
         _section(console, f"in the spec ({spec.path})", spec_lines(spec, rule.paths))
     _section(console, "error budget", budget_lines(verdict))
+    _section(console, "what changed", change_lines(verdict, spec))
     console.print()
     console.print(evidence_table(verdict, spec))
     if spec is not None:

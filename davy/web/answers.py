@@ -15,6 +15,8 @@ from schemas.verdict import Verdict
 
 PAGE_DEFAULT, PAGE_MAX = 100, 2_000
 """Items of one page."""
+CHANGES_MAX = 20
+"""Of an experiment's changes, those that are told with it."""
 ARGO_BYTES_MAX = 16 * 1024
 REASON_MAX = 1_000
 """Characters of a hook's refusal."""
@@ -88,8 +90,21 @@ def budgets(found: Iterable[BudgetStatus]) -> list[Json]:
     ]  # fmt: skip
 
 
-def detail(experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = ()) -> Json:
-    """Everything about one experiment but its history; `found` are the error budgets of its service."""
+def changes(verdicts: Iterable[Verdict]) -> list[Json]:
+    """Changes that the watch asks about or asked about, the latest begin first, each as its last verdict tells it."""
+    newest: dict[tuple[str, str, int], Json] = {}
+    for verdict in verdicts:
+        if verdict.change is not None:
+            key = (verdict.variant, verdict.change.sli, verdict.change.begun_at)
+            newest[key] = verdict.to_json()["change"] | _brief(verdict, verdict.issued_at)
+    latest = sorted(newest, key=lambda key: (-key[2], *key[:2]))[:CHANGES_MAX]
+    return [newest[key] for key in latest]
+
+
+def detail(
+    experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = (), verdicts: Iterable[Verdict] = ()
+) -> Json:
+    """Everything about one experiment but its history; `found` are the error budgets of its service, `verdicts` its own."""
     spec = experiment.spec
     return summary(experiment, now_us) | {
         "hypothesis": spec.hypothesis, "randomization": spec.randomization, "control": spec.control,
@@ -99,7 +114,7 @@ def detail(experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = 
         "command": experiment.command and asked(experiment.command),
         "policy": {"alpha": spec.policy.alpha, "beta": spec.policy.beta, "min_requests": spec.policy.min_requests},
         "verdicts": {name: verdict.to_json() for name, verdict in experiment.current().items()},
-        "error_budgets": budgets(found), "spec": spec.source,
+        "error_budgets": budgets(found), "changes": changes(verdicts), "spec": spec.source,
     }  # fmt: skip
 
 

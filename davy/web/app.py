@@ -162,7 +162,9 @@ def _records(app: FastAPI, console: Console) -> None:
         """Everything about one experiment but its history."""
         with console.feed.lock:
             found = console.known(experiment_id)
-            return answers.detail(found, console.clock.now_us(), console.feed.state.budgets_of(found.spec))
+            state = console.feed.state
+            verdicts = state.verdicts.of(experiment_id)
+            return answers.detail(found, console.clock.now_us(), state.budgets_of(found.spec), verdicts)
 
     @app.get("/v1/experiments/{experiment_id}/verdicts")
     def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:

@@ -21,8 +21,10 @@ from fastapi.responses import JSONResponse, Response
 from davy.web.answers import Json
 from davy.web.console import Console
 from davy.web.control_routes import Actor, Reason, yaml_body
+from davy.web.events import ANNOTATION_KEY
 from davy.web.state import Experiment, State
 from deploy import splitter
+from schemas.control import Annotation, Control
 from schemas.flag import EXAMPLE, FlagChange, flags_document, load_flag
 from schemas.located import Errors
 
@@ -109,7 +111,8 @@ def routes(app: FastAPI, console: Console) -> None:
             return JSONResponse({"error": found[0], "findings": found}, 400)
         if flag.key != key:
             raise HTTPException(400, f"the flag in the body is {flag.key!r}, the address says {key!r}")
-        await console.send(FlagChange(key, console.clock.now_us(), actor, reason, text))
+        now_us = console.clock.now_us()
+        await console.send(FlagChange(key, now_us, actor, reason, text), _note(key, now_us, actor, "set"))
         return JSONResponse({"accepted": True, "key": key}, 202)
 
     @app.delete("/v1/flags/{key}", responses=TAKEN)
@@ -125,8 +128,14 @@ def routes(app: FastAPI, console: Console) -> None:
         with console.feed.lock:
             if key not in console.feed.state.flags:
                 raise HTTPException(404, f"there is no flag {key!r}; GET /v1/flags has them")
-        await console.send(FlagChange(key, console.clock.now_us(), actor, reason, None))
+        now_us = console.clock.now_us()
+        await console.send(FlagChange(key, now_us, actor, reason, None), _note(key, now_us, actor, "removed"))
         return {"accepted": True, "key": key}
+
+
+def _note(key: str, now_us: int, actor: str, done: str) -> Control:
+    """On every chart, and for the judge, who links it to changes near it."""
+    return Control(ANNOTATION_KEY, now_us, actor, "annotation", Annotation(f"flag {key} was {done}", ("flag",)))
 
 
 def _not_of_experiment(console: Console, key: str) -> None:

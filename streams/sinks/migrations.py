@@ -102,11 +102,16 @@ def _add(table: Table, name: str) -> Callable[[Dialect, Found], Iterator[str]]:
     return statements
 
 
+LATER = frozenset({("verdicts", "change")})
+"""Columns of steps after that of codecs: they have theirs from the beginning."""
+
+
 def _codecs(dialect: Dialect, found: Found) -> Iterator[str]:
     """New parts are written with them, old ones when they are merged."""
     del found
     for table in STORED.values():
-        coded = [(column, part) for column, _, part in dialect.parts(table) if part.codec]
+        parts = [(column, part) for column, name, part in dialect.parts(table) if (table.name, name) not in LATER]
+        coded = [(column, part) for column, part in parts if part.codec]
         if coded:
             changes = ", ".join(f"MODIFY COLUMN `{column}` {part.declared}" for column, part in coded)
             yield f"ALTER TABLE {table.raw} {changes}"
@@ -116,6 +121,7 @@ MIGRATIONS = (
     Migration(1, "the tables before numbers", lambda dialect, found: iter(())),
     Migration(2, "verdicts tell their error budget", _add(VERDICTS, "budget")),
     Migration(3, "columns are compressed by what they hold", _codecs),
+    Migration(4, "verdicts tell what changed", _add(VERDICTS, "change")),
 )
 """In order. A table that is new needs none: `creations` makes what is missing, in its present shape."""
 VERSION = MIGRATIONS[-1].number

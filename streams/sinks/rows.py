@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas.change import ChangeEvent
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.decision import Decision
 from schemas.errors import DavyError
@@ -25,16 +26,19 @@ def of_window(value: bytes) -> Rows:
 
 
 def of_verdict(value: bytes) -> Rows:
-    """One row of `verdicts`, and one of `evidence` per SLI."""
+    """One row of `verdicts`, one of `evidence` per SLI, and of a change that is asked about one of `changes`: a later verdict
+    about the same change replaces it."""
     verdict = Verdict.decode(value)
     row = verdict.to_avro()
     needed = row["needed"]
     del row["evidence"]
     row["needed"] = None if needed is None else json.dumps(needed)
-    row["budget"] = None if row["budget"] is None else json.dumps(row["budget"])
+    for name in ("budget", "change"):
+        row[name] = None if row[name] is None else json.dumps(row[name])
     return {
         "verdicts": [row],
         "evidence": [_evidence(verdict, i, item) for i, item in enumerate(verdict.evidence)],
+        "changes": [_change(verdict, verdict.change)] if verdict.change else [],
     }
 
 
@@ -44,6 +48,17 @@ def _evidence(verdict: Verdict, position: int, item: Evidence) -> Row:
         "verdict_id": verdict.verdict_id, "experiment_id": verdict.experiment_id, "epoch": verdict.epoch,
         "event_time": verdict.event_time, "position": position,
         "needed_requests": needed and needed.requests, "needed_seconds": needed and needed.seconds,
+    }  # fmt: skip
+
+
+def _change(verdict: Verdict, change: ChangeEvent) -> Row:
+    carried = [
+        f"{one.dimension}={one.value}: {100 * one.share:.0f} %" for one in change.carriers if one.value is not None
+    ]
+    return {
+        "experiment_id": verdict.experiment_id, "time": change.begun_at, "kind": "change_point", "actor": "judge",
+        "reason": verdict.reason, "text": change.sli, "tags": carried, "variant": verdict.variant, "step": None,
+        "weights": {},
     }  # fmt: skip
 
 

@@ -181,6 +181,7 @@ VERDICTS = Table(
         "event_time": "time", "expires_at": "time", "phase": "label", "action": "label",
         "conclusion": "label", "step": "int", "weight": "float", "reason": "text", "needed": "text?",
         "offsets": "ints", "config_digest": "label", "code_version": "label", "budget": "text?",
+        "change": "text?",
     },
     key=("experiment_id", "variant", "event_time", "verdict_id"), version="epoch", month="event_time",
 )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.config import load_config
-from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
+from schemas.control import Annotation, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import Cell, Cells, ControlCopy, Progress
 from schemas.verdict import Verdict
 from streams import checkpoint
@@ -60,11 +62,11 @@ def test_rows_from_before_the_first_weight_are_judged_only_once_their_window_is_
         assert verdict.evidence[0].n_candidate == 3 * min(3, windows_closed), "what is not closed is not evidence"
 
 
-def served(window: int, rows: int, errors: int) -> Cell:
+def served(window: int, rows: int, errors: int, segment: str | None = None) -> Cell:
     """A window of the canary alone."""
     return Cell(
-        "e", "s", "p", "2", None, (), BEGIN_US + window * WINDOW_US, rows, rows, errors, 0, 0, 0, rows << 20, errors << 20,
-        1 << 20, 1 << 20, 0, b"", b"", b"", (),
+        "e", "s", "p", "2", None, (segment,), BEGIN_US + window * WINDOW_US, rows, rows, errors, 0, 0, 0, rows << 20,
+        errors << 20, 1 << 20, 1 << 20, 0, b"", b"", b"", (),
     )  # fmt: skip
 
 
@@ -75,12 +77,18 @@ def test_a_promoted_release_is_watched_also_by_the_judge_that_takes_over() -> No
     words = (SpecApplied(SPEC, "e.yaml", "x"), WeightIntent("i", 0, promoted), WeightApplied("i", 0, promoted))
     for number, word in enumerate(words):
         judge.step(ControlCopy(number, Control("e", BEGIN_US, "a", "b", word).encode(), number - 1))
+    for number, (name, window, text) in enumerate(
+        (("e", 10, "long before"), ("flags", 79, "flag x was set")), len(words)
+    ):
+        note = Control(name, BEGIN_US + window * WINDOW_US, "a", "b", Annotation(text, ("flag",)))
+        judge.step(ControlCopy(number, note.encode(), number - 1))
     said: list[Verdict] = []
     upto = 0
     for window in range(100):
-        errors = 30 if window >= 80 else 3 + window % 3
+        errors = 27 if window >= 80 else window % 3
         upto += 600
-        cells = Cells(settings.digest, "t", 0, 0, upto, (served(window, 600, errors),))
+        parts = (served(window, 300, errors, "eu"), served(window, 200, 2, "us"), served(window, 100, 1))
+        cells = Cells(settings.digest, "t", 0, 0, upto, parts)
         latest_us = BEGIN_US + (window + 1) * WINDOW_US
         outputs = judge.step(packed_cells(cells))
         outputs += judge.step(
@@ -93,5 +101,17 @@ def test_a_promoted_release_is_watched_also_by_the_judge_that_takes_over() -> No
     assert [verdict.action for verdict in said] == ["CONTINUE", "ROLLBACK"]
     last = said[-1]
     assert last.reason.startswith("errors rose from 0.6")
+    assert last.reason.endswith("; segment eu carries 100 % of it; 5 s before it: flag x was set (flag)")
+    assert last.change is not None
+    assert (last.change.sli, last.change.begun_at) == ("errors", BEGIN_US + 80 * WINDOW_US)
+    first = last.change.carriers[0]
+    assert (first.dimension, first.value, first.after) == ("segment", "eu", 0.09)
+    assert first.before == pytest.approx(1 / 300, rel=0.02)
+    assert sum(one.dimension == "segment" for one in last.change.carriers) == 1, "others carry nothing"
+    assert [link.text for link in last.change.links][-1] == "flag x was set (flag)"
+    assert {link.kind for link in last.change.links} == {"annotation", "spec", "weights"}
+    assert said[0].change is not None
+    assert Verdict.decode(last.encode()) == last
+    assert last.to_json()["change"]["begun_at"].endswith("Z")
     assert last.expires_at - last.issued_at == 24 * 3_600_000_000, "as long as a rollback is possible"
     assert (last.epoch, last.sequence) == (2, 2)

@@ -1,7 +1,7 @@
 // One experiment: in five seconds what is wrong, why Davy thinks so, what it did, and what one can do.
 import { act } from "./act.js";
 import { Board, card, el, said } from "./dom.js";
-import { DOES, both, clock, percent, span as lasting, standing } from "./format.js";
+import { DOES, both, clock, percent, span as lasting, standing, value } from "./format.js";
 import { ledger } from "./ledger.js";
 import { byArm, sliCard } from "./slis.js";
 import { Records, all, get, listen, now } from "./store.js";
@@ -59,6 +59,7 @@ export function experiment(main, id, health) {
       ...(latest.length ? latest.map((v) => ({ key: `strip ${v.variant}`, of: [v.verdict_id, latest.length], make: () => strip(v, detail, latest.length) })) : [{ key: "strip", of: 0, make: () => waiting() }]),
       { key: "steps", of: [detail.plan, detail.step, detail.weights, latest.map((v) => v.action)], make: () => steps(detail) },
       { key: "budgets", of: detail.error_budgets, make: () => (detail.error_budgets.length ? budgets(detail) : null) },
+      { key: "changes", of: detail.changes, make: () => (detail.changes.length ? changes(detail) : null) },
       { key: "act", of: [detail.command, detail.weights], make: () => act(detail, records) },
       { key: "span", of: [ask.get("from"), ask.get("to"), ask.get("last")], make: () => spans(ask) },
       { key: "timeline", of: [seen, chosen], make: () => timeline(detail, verdicts, decisions, annotations, span, onspan) },
@@ -134,6 +135,17 @@ function budgets(detail) {
   const spent = (budget) => Object.entries(detail.variants).map(([name, version]) => `${name} spent ${percent(budget.spent[version] ?? 0, 2)}`).join(", ");
   return card("Error budgets of the service", {}, ...detail.error_budgets.map((budget) => el("p", {},
     el("span", { class: `pill ${BURNS[budget.alert]}` }, `${percent(budget.left)} left`), " ", said(budget.reason), el("span", { class: "quiet" }, ` · ${spent(budget)}`))));
+}
+
+function changes(detail) {
+  return card("Changes after the promotion", {}, ...detail.changes.map((change) => {
+    const sli = detail.slis.find((each) => each.name === change.sli) ?? { type: "" };
+    return el("div", {},
+      el("p", {}, el("span", { class: `pill ${change.action === "ROLLBACK" ? "bad" : "wait"}` }, change.action), ` ${change.variant}, ${change.sli}: ${value(sli, change.before)} to ${value(sli, change.after)} at ${both(Date.parse(change.begun_at))}. `, said(change.reason)),
+      el("ul", { class: "quiet" },
+        ...change.carriers.map((one) => el("li", {}, `${one.dimension} ${one.value ?? "(all others)"} carries ${percent(one.share, 2)}: ${value(sli, one.before)} to ${value(sli, one.after)}`)),
+        ...change.links.map((link) => el("li", {}, `${both(Date.parse(link.time))}: ${link.text}`))));
+  }));
 }
 
 function spans(ask) {

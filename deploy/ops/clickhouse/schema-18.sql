@@ -1,4 +1,4 @@
--- Written by python -m deploy.ops. Davy's tables and views, schema 3, for ClickHouse 18.16 to 22.2.
+-- Written by python -m deploy.ops. Davy's tables and views, schema 4, for ClickHouse 18.16 to 22.2.
 -- May be run again at any time:
 --   clickhouse-client --multiquery < schema-18.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
@@ -9,7 +9,7 @@ USE davy;
 
 CREATE TABLE IF NOT EXISTS windows_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `measures.key` Array(String), `measures.value` Array(Float64), `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
-CREATE TABLE IF NOT EXISTS verdicts_raw (`verdict_id` String, `experiment_id` String, `variant` String, `service` String, `environment` String, `epoch` Int64, `sequence` Int64, `issued_at` DateTime('UTC'), `issued_at_us` Int64, `event_time` DateTime('UTC'), `event_time_us` Int64, `expires_at` DateTime('UTC'), `expires_at_us` Int64, `phase` String, `action` String, `conclusion` String, `step` Int64, `weight` Float64, `reason` String, `needed` Nullable(String), `offsets.key` Array(String), `offsets.value` Array(Int64), `config_digest` String, `code_version` String, `budget` Nullable(String)) ENGINE = ReplacingMergeTree(epoch) PARTITION BY toYYYYMM(event_time) ORDER BY (experiment_id, variant, event_time_us, verdict_id);
+CREATE TABLE IF NOT EXISTS verdicts_raw (`verdict_id` String, `experiment_id` String, `variant` String, `service` String, `environment` String, `epoch` Int64, `sequence` Int64, `issued_at` DateTime('UTC'), `issued_at_us` Int64, `event_time` DateTime('UTC'), `event_time_us` Int64, `expires_at` DateTime('UTC'), `expires_at_us` Int64, `phase` String, `action` String, `conclusion` String, `step` Int64, `weight` Float64, `reason` String, `needed` Nullable(String), `offsets.key` Array(String), `offsets.value` Array(Int64), `config_digest` String, `code_version` String, `budget` Nullable(String), `change` Nullable(String)) ENGINE = ReplacingMergeTree(epoch) PARTITION BY toYYYYMM(event_time) ORDER BY (experiment_id, variant, event_time_us, verdict_id);
 
 CREATE TABLE IF NOT EXISTS evidence_raw (`verdict_id` String, `experiment_id` String, `event_time` DateTime('UTC'), `event_time_us` Int64, `position` Int64, `sli` String, `variant` String, `baseline` Nullable(Float64), `candidate` Nullable(Float64), `effect` Nullable(Float64), `lower` Nullable(Float64), `upper` Nullable(Float64), `evidence` Float64, `log_evidence` Float64, `threshold` Float64, `safety_evidence` Nullable(Float64), `safety_threshold` Nullable(Float64), `n_baseline` Int64, `n_candidate` Int64, `status` String, `needed_requests` Nullable(Int64), `needed_seconds` Nullable(Float64), `epoch` Int64) ENGINE = ReplacingMergeTree(epoch) PARTITION BY toYYYYMM(event_time) ORDER BY (experiment_id, variant, event_time_us, verdict_id, sli);
 
@@ -37,7 +37,7 @@ CREATE VIEW windows AS SELECT `experiment_id`, `service`, `environment`, `versio
 
 DROP TABLE IF EXISTS verdicts;
 
-CREATE VIEW verdicts AS SELECT `verdict_id`, `experiment_id`, `variant`, `service`, `environment`, `epoch`, `sequence`, `issued_at`, `issued_at_us`, `event_time`, `event_time_us`, `expires_at`, `expires_at_us`, `phase`, `action`, `conclusion`, `step`, `weight`, `reason`, `needed`, `offsets.key`, `offsets.value`, `config_digest`, `code_version`, `budget` FROM verdicts_raw FINAL;
+CREATE VIEW verdicts AS SELECT `verdict_id`, `experiment_id`, `variant`, `service`, `environment`, `epoch`, `sequence`, `issued_at`, `issued_at_us`, `event_time`, `event_time_us`, `expires_at`, `expires_at_us`, `phase`, `action`, `conclusion`, `step`, `weight`, `reason`, `needed`, `offsets.key`, `offsets.value`, `config_digest`, `code_version`, `budget`, `change` FROM verdicts_raw FINAL;
 
 DROP TABLE IF EXISTS evidence;
 
@@ -79,7 +79,8 @@ DROP TABLE IF EXISTS windows_1d;
 
 CREATE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
 
-INSERT INTO schema_versions (version, applied_at) SELECT 3, now();
+INSERT INTO schema_versions (version, applied_at) SELECT 4, now();
 
 -- Tables of an older Davy also need this, before all else; a server of this age cannot be told to do it only where needed:
 --   ALTER TABLE verdicts_raw ADD COLUMN `budget` Nullable(String);
+--   ALTER TABLE verdicts_raw ADD COLUMN `change` Nullable(String);

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from davy.web.answers import ARGO_BYTES_MAX, HOOKS
+from davy.web.answers import ARGO_BYTES_MAX, HOOKS, changes
 from davy.web.app import make
 from davy.web.events import Events
 from davy.web.feed import Feed
 from davy.web.metrics import Rollouts
 from schemas.budget import BudgetBurn, BudgetStatus
+from schemas.change import Carrier, ChangeEvent, Link
 from schemas.codec import micros
 from schemas.config import load_config
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
@@ -27,6 +28,7 @@ from streams import scenario as scenarios
 from streams.clock import Clock
 from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
+from tests.davy import scenes
 
 SPEC = scenarios.load("errors").spec
 ID = SPEC.id
@@ -238,6 +240,17 @@ def test_annotations_and_commands_are_taken_into_the_state(client: TestClient, f
     (item,) = client.get("/v1/annotations").json()["items"]
     assert (item["time"], item["body"]["text"]) == ("2026-01-01T00:00:00.000000Z", "deploy")
     assert json.dumps(item, allow_nan=False)
+
+
+def test_changes_are_told_once_each_as_their_last_verdict_has_them() -> None:
+    def said(sequence: int, begun: int) -> Verdict:
+        carriers = (Carrier("segment", "eu", 0.92, 0.005, 0.09),)
+        change = ChangeEvent("errors", begun, begun, begun, 0.005, 0.03, carriers, (Link(4, "annotation", "deploy"),))
+        return replace(scenes.verdict("CONTINUE", sequence, phase="watch"), change=change)
+
+    told = changes([scenes.verdict("CONTINUE"), said(2, 7), said(3, 7), said(4, 9)])
+    assert [(one["begun_at"][-4:], one["verdict_id"]) for one in told] == [("009Z", "id-4"), ("007Z", "id-3")]
+    assert (told[0]["carriers"][0]["value"], told[0]["links"][0]["text"]) == ("eu", "deploy")
 
 
 def status(slo: str, left: float, service: str = SPEC.service, at: int = 1) -> BudgetStatus:

@@ -81,6 +81,7 @@ def test_a_store_of_an_earlier_schema_becomes_as_a_new_one(empty: Engine, number
     assert empty.query("SELECT service, rows FROM windows").rows == [["cart", 40]]
     empty.insert("verdicts", of_verdict(records.verdict().encode())["verdicts"])
     assert empty.query("SELECT count() FROM verdicts WHERE isNotNull(budget)").rows == [[1]]
+    assert empty.query("SELECT count() FROM verdicts WHERE isNull(change)").rows == [[2]]
     drop_all(empty)
     empty.migrate([])
     assert shape(empty) == migrated

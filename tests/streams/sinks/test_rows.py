@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from schemas.change import Carrier, ChangeEvent, Link
 from schemas.codec import Malformed, UnknownSchema
 from schemas.control import Command, Control, SpecApplied, WeightApplied
+from schemas.verdict import Verdict
 from streams.sinks.rows import READERS, of_control, of_verdict
-from streams.sinks.tables import TABLES
+from streams.sinks.tables import CHANGES, TABLES
 from tests.streams.sinks import records
 
 VALUES = {
@@ -35,6 +40,20 @@ def test_evidence_carries_what_is_still_needed() -> None:
     errors, traffic = of_verdict(records.verdict().encode())["evidence"]
     assert (errors["needed_requests"], errors["needed_seconds"], errors["position"]) == (3000, 40.0, 0)
     assert (traffic["needed_requests"], traffic["needed_seconds"], traffic["position"]) == (None, None, 1)
+
+
+def test_what_the_watch_asks_about_is_a_change_that_later_verdicts_replace() -> None:
+    carriers = (Carrier("segment", "eu", 0.92, 0.005, 0.09), Carrier("segment", None, 0.08, 0.005, 0.01))
+    change = ChangeEvent("errors", 7, 5, 9, 0.005, 0.03, carriers, (Link(4, "annotation", "deploy"),))
+    told = [replace(records.verdict(n), phase="watch", change=change, reason=f"r{n}") for n in (1, 2)]
+    first, second = (of_verdict(verdict.encode()) for verdict in told)
+    ((one,), (two,)) = (first["changes"], second["changes"])
+    assert (one["kind"], one["time"], one["text"], one["tags"]) == ("change_point", 7, "errors", ["segment=eu: 92 %"])
+    assert [one[name] for name in CHANGES.key] == [two[name] for name in CHANGES.key]
+    assert two["reason"] == "r2"
+    assert json.loads(str(second["verdicts"][0]["change"]))["links"][0]["text"] == "deploy"
+    assert Verdict.decode(told[0].encode()) == told[0]
+    assert of_verdict(records.verdict().encode())["changes"] == []
 
 
 def test_a_spec_that_cannot_be_read_keeps_its_text() -> None:
