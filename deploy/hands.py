@@ -50,7 +50,11 @@ Leads = Callable[[Decision], Awaitable[bool]]
 """Whether a record that was written holds: nobody else wrote in its place."""
 
 
-async def _alone(_: Decision) -> bool:
+Stands = Callable[[str, str | None], Awaitable[bool]]
+"""Whether a record, by its hash, is still the last one of its experiment that holds."""
+
+
+async def _alone(*_: Any) -> bool:
     return True
 
 
@@ -69,6 +73,7 @@ class Hands:
         self.signer = Signer.of(config.signing)
         self.targets = targets(config)
         self.leads: Leads = _alone
+        self.stands: Stands = _alone
         self.rollouts: dict[str, Rollout] = {}
         self.strangers: dict[str, Chain] = {}
         """The ledger's ends of experiments that have no spec."""
@@ -158,9 +163,11 @@ class Hands:
                 await self._carry_out(rollout, announce(rollout, self.clock.now_us()))
 
     async def again(self) -> None:
-        """Shifts that protect and did not work are tried again."""
+        """Shifts that protect and did not work are tried again, unless another process has taken over meanwhile."""
         for rollout in list(self.rollouts.values()):
             if rollout.shift is not None:
+                if not await self.stands(rollout.spec.id, rollout.chain.head):
+                    raise Superseded(rollout.shift.intent_id)
                 await self._carry_out(rollout, [rollout.shift])
 
     async def begin_next(self) -> None:

@@ -63,6 +63,7 @@ class Leader:
         self._tail = tail = LedgerTail(self.config)
         try:
             self.hands.leads = partial(asyncio.to_thread, tail.leads)
+            self.hands.stands = partial(asyncio.to_thread, tail.stands)
             self.hands.rollouts, self.hands.strangers = await asyncio.to_thread(recall, self.config, tail)
             await self.hands.finish_planned()
         except BaseException:

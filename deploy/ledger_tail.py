@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import structlog
 from confluent_kafka import KafkaError, TopicPartition
 
 from deploy.ledger import Heads
@@ -17,6 +18,8 @@ from streams import kafka
 
 BATCH_MAX = 1_000
 POLL_S = 0.05
+
+log = structlog.get_logger("rollout")
 
 
 class LedgerTail:
@@ -51,6 +54,20 @@ class LedgerTail:
             if any(decision.hash == written.hash for decision, _ in batch):
                 return self.heads.head(written.experiment_id) == written.hash
             self._require(begun)
+
+    def stands(self, experiment: str, head: str | None) -> bool:
+        """Whether the record with this hash is still the last of its experiment that holds, as far as the broker tells: one
+        that does not answer is no reason to leave traffic where it does harm."""
+        begun, place = time.monotonic(), TopicPartition(self.topic, 0)
+        try:
+            end = kafka.end(self._consumer, self.topic, 0)
+            while self._consumer.position([place])[0].offset < end:
+                list(self._batch())
+                self._require(begun)
+        except InfrastructureError as error:
+            log.warning("not known whether another process leads", error=str(error))
+            return True
+        return self.heads.head(experiment) == head
 
     def _batch(self) -> Iterator[tuple[Decision, bool]]:
         """What comes next, and whether it holds."""

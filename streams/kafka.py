@@ -84,7 +84,7 @@ def to_end(
         return
     source = consumer(config, f"{config.prefix}{reader}", **{"fetch.wait.max.ms": 20})
     try:
-        ends = {p: _end(source, topic, p) for p in wanted}
+        ends = {p: end(source, topic, p) for p in wanted}
         begins = {p: 0 if last is None else max(0, end - last) for p, end in ends.items() if end}
         ends = {p: ends[p] for p in begins}
         source.assign([TopicPartition(topic, p, begin) for p, begin in begins.items()])
@@ -109,8 +109,8 @@ def to_end(
         source.close()
 
 
-def _end(source: Consumer, topic: str, partition: int) -> int:
-    """Offset at which the partition ends now."""
+def end(source: Consumer, topic: str, partition: int) -> int:
+    """Offset at which the partition ends now. Raises `InfrastructureError`."""
     try:
         return source.get_watermark_offsets(TopicPartition(topic, partition), BROKER_TIMEOUT_S)[1]
     except KafkaException as error:

@@ -13,7 +13,9 @@ from deploy.audit import audited
 from deploy.hands import Hands
 from deploy.journal import Journal
 from deploy.leader import Leader
+from deploy.traffic import targets
 from deploy.traffic.haproxy import RuntimeSocket
+from deploy.transitions import State
 from schemas.config import Config, load_config
 from schemas.control import Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.decision import Decision
@@ -143,6 +145,43 @@ def killed_everywhere(config: Config, ear: Ear, action: Action, first: int, ever
 
 def test_killed_at_some_points_of_a_rollback_it_ends_right(config: Config, ear: Ear) -> None:
     killed_everywhere(config, ear, "ROLLBACK", 5, 8)
+
+
+def test_a_process_that_was_overtaken_does_not_try_its_old_rollback_again(
+    config: Config, ear: Ear, tmp_path: Path
+) -> None:
+    """Its target was down when it was told; meanwhile another process rolled back, and the next version began."""
+    made, producer = spec("overtaken"), kafka.producer(config)
+    (following,) = load_specs(made.source.replace('"2"', '"3"'))
+
+    async def publish(topic: str, key: str, value: bytes, _: Mapping[str, bytes]) -> None:
+        producer.produce(config.topic(topic), value, key.encode())
+        assert producer.flush(10) == 0
+
+    async def life() -> None:
+        path = tmp_path / "down.yaml"
+        path.write_text((tmp_path / "davy.yaml").read_text().replace(str(ear.path), str(tmp_path / "none.sock")))
+        slow, quick = Hands(config, publish), Hands(config, publish)
+        slow_leader, quick_leader = Leader(config, slow), Leader(config, quick)
+        await publish("control", made.id, applied(made), {})
+        await slow_leader.do(lambda: slow.control(applied(made), 0, []))
+        slow.targets = targets(load_config(path))
+        said = verdict("ROLLBACK", 1, at_us=time.time_ns() // 1000, experiment=made.id)
+        await slow_leader.do(lambda: slow.verdict(said.encode(), 1, []))
+        assert slow.rollouts[made.id].state is State.ROLLING_BACK
+        assert weights(ear.behind, "shop", VARIANTS)["canary"] > 0
+        await quick_leader.do(quick.again)
+        assert weights(ear.behind, "shop", VARIANTS) == {"control": 256, "canary": 0}
+        await publish("control", made.id, applied(following), {})
+        await quick_leader.do(lambda: quick.control(applied(following), 1, []))
+        assert weights(ear.behind, "shop", VARIANTS) == {"control": 256, "canary": 85}
+        ear.heard.clear()
+        slow.targets = targets(config)
+        await slow_leader.do(slow.again)
+        assert slow.rollouts[made.id].state is State.BAKING
+        assert ear.heard == []
+
+    asyncio.run(life())
 
 
 @pytest.mark.full

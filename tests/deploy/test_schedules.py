@@ -95,6 +95,8 @@ class Controller:
             if self.rollout is None:
                 self.start()
             elif self.rollout.shift is not None:
+                if world.holding()[-1].hash != self.rollout.chain.head:
+                    raise Crashed  # superseded: another process did it, or something newer
                 self.do((self.rollout, [self.rollout.shift]))
             elif self.place < len(world.messages):
                 message = world.messages[self.place]
