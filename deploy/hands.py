@@ -17,7 +17,7 @@ from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
 from deploy.parallel import OVER, in_the_way, next_in_line
 from deploy.reception import refuse_verdict, take_command, take_verdict
-from deploy.rollout import announce, protects, refused, step
+from deploy.rollout import announce, protects, put_right, refused, step, was_put_right
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
@@ -77,6 +77,8 @@ class Hands:
         self.rollouts: dict[str, Rollout] = {}
         self.strangers: dict[str, Chain] = {}
         """The ledger's ends of experiments that have no spec."""
+        self.strayed: dict[str, Shift] = {}
+        """By experiment, shifts that were made while another process already led."""
 
     async def control(self, value: bytes, offset: int, _: Any) -> None:
         """A record of the control topic; the role's own come back here and mean nothing to it."""
@@ -169,6 +171,22 @@ class Hands:
                 if not await self.stands(rollout.spec.id, rollout.chain.head):
                     raise Superseded(rollout.shift.intent_id)
                 await self._carry_out(rollout, [rollout.shift])
+        await self.put_right()
+
+    async def put_right(self) -> None:
+        """Where a stray shift was made, set traffic to what the ledger says; what is planned comes anyway."""
+        for name, stray in list(self.strayed.items()):
+            rollout = self.rollouts.get(name)
+            if rollout is not None and rollout.shift is None:
+                log.warning(
+                    "traffic was shifted while another process led", experiment=name, weights=dict(stray.weights)
+                )
+                rollout, actions, shift = put_right(rollout, stray, self.clock.now_us())
+                await self._carry_out(rollout, actions)
+                if (await self._shift(rollout, shift)).kind is Kind.SHIFT_FAILED:
+                    continue
+                await self._carry_out(rollout, [was_put_right(rollout, shift, self.clock.now_us())])
+            del self.strayed[name]
 
     async def begin_next(self) -> None:
         """Experiments that wait begin once nothing is in their way."""
@@ -192,7 +210,11 @@ class Hands:
                     await self.publish("control", control.experiment_id, control.encode(), {})
                 case Shift():
                     event = await self._shift(rollout, action)
-                    await self._carry_out(*step(rollout, event, self.clock.now_us()))
+                    try:
+                        await self._carry_out(*step(rollout, event, self.clock.now_us()))
+                    except Superseded:
+                        self.strayed[rollout.spec.id] = action
+                        raise
 
     async def _record(self, decision: Decision) -> None:
         """One line of the ledger, signed where a key is configured."""

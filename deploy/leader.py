@@ -66,6 +66,7 @@ class Leader:
             self.hands.stands = partial(asyncio.to_thread, tail.stands)
             self.hands.rollouts, self.hands.strangers = await asyncio.to_thread(recall, self.config, tail)
             await self.hands.finish_planned()
+            await self.hands.put_right()
         except BaseException:
             self._forget()
             raise

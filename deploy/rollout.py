@@ -211,6 +211,27 @@ def _stuck(rollout: Rollout, shift: Shift, event: Event, now_us: int) -> tuple[R
     return replace(rollout, known=(*rollout.known, cause)[-KNOWN_MAX:]), [record]
 
 
+def put_right(rollout: Rollout, stray: Shift, now_us: int) -> tuple[Rollout, list[Action], Shift]:
+    """A process that did not lead any more made a shift: what is to be said of it, once, and the shift to what holds."""
+    weights, cause = rollout.weights or step_weights(rollout.spec, 0.0), f"{stray.intent_id} strayed"
+    why = "it was made while another process led; traffic is set to what holds"
+    event = Event(K.SHIFT_FAILED, cause, why)
+    failed = _decision(rollout, event, "FAILED", now_us, rollout.state, rollout.state, rollout.weights, rollout.step)
+    failed = replace(failed, kind=stray.plan.kind, details={**failed.details, "cause": cause})
+    shift = Shift(failed.decision_id, rollout.step, weights, failed)
+    actions: list[Action] = [Tell(_control(rollout, WeightIntent(shift.intent_id, shift.step, weights), why, now_us))]
+    if cause not in rollout.known and dict(weights) != dict(stray.weights):
+        rollout, record = _written(rollout, failed)
+        rollout = replace(rollout, known=(*rollout.known, cause)[-KNOWN_MAX:])
+        actions.insert(0, record)
+    return rollout, actions, shift
+
+
+def was_put_right(rollout: Rollout, shift: Shift, now_us: int) -> Tell:
+    """Traffic is what holds again."""
+    return Tell(_control(rollout, WeightApplied(shift.intent_id, shift.step, shift.weights), shift.plan.reason, now_us))
+
+
 def _noted(rollout: Rollout, event: Event, now_us: int, before: State) -> tuple[Rollout, list[Action]]:
     """A decision that moves no traffic."""
     decision = _decision(rollout, event, "DONE", now_us, before, rollout.state, rollout.weights, rollout.step)

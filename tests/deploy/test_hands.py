@@ -13,6 +13,8 @@ from deploy.audit import audited
 from deploy.hands import Hands
 from deploy.journal import Journal
 from deploy.leader import Leader
+from deploy.ledger import Heads
+from deploy.rollout_state import Event, Rollout, Shift
 from deploy.traffic import targets
 from deploy.traffic.haproxy import RuntimeSocket
 from deploy.transitions import State
@@ -147,41 +149,95 @@ def test_killed_at_some_points_of_a_rollback_it_ends_right(config: Config, ear: 
     killed_everywhere(config, ear, "ROLLBACK", 5, 8)
 
 
+class Pair:
+    """Two processes of one prefix, one slow and one quick, and the specs of two releases that follow each other."""
+
+    def __init__(self, config: Config, name: str) -> None:
+        self.config, self.producer = config, kafka.producer(config)
+        self.slow, self.quick = Hands(config, self.publish), Hands(config, self.publish)
+        self.slow_leader, self.quick_leader = Leader(config, self.slow), Leader(config, self.quick)
+        self.made = spec(name)
+        (self.following,) = load_specs(self.made.source.replace('"2"', '"3"'))
+
+    async def publish(self, topic: str, key: str, value: bytes, _: Mapping[str, bytes]) -> None:
+        self.producer.produce(self.config.topic(topic), value, key.encode())
+        assert self.producer.flush(10) == 0
+
+    async def begin(self) -> None:
+        await self.publish("control", self.made.id, applied(self.made), {})
+        await self.slow_leader.do(lambda: self.slow.control(applied(self.made), 0, []))
+
+    async def roll_back(self) -> None:
+        said = verdict("ROLLBACK", 1, at_us=time.time_ns() // 1000, experiment=self.made.id)
+        await self.slow_leader.do(lambda: self.slow.verdict(said.encode(), 1, []))
+
+    async def overtake(self, ear: Ear) -> None:
+        """The quick one finishes what the slow one planned, and the next release begins."""
+        await self.quick_leader.do(self.quick.again)
+        assert weights(ear.behind, "shop", VARIANTS) == {"control": 256, "canary": 0}
+        await self.publish("control", self.made.id, applied(self.following), {})
+        await self.quick_leader.do(lambda: self.quick.control(applied(self.following), 1, []))
+        assert weights(ear.behind, "shop", VARIANTS) == NEXT
+        ear.heard.clear()
+
+
+NEXT = {"control": 256, "canary": 85}
+
+
 def test_a_process_that_was_overtaken_does_not_try_its_old_rollback_again(
     config: Config, ear: Ear, tmp_path: Path
 ) -> None:
-    """Its target was down when it was told; meanwhile another process rolled back, and the next version began."""
-    made, producer = spec("overtaken"), kafka.producer(config)
-    (following,) = load_specs(made.source.replace('"2"', '"3"'))
+    """Its target was down when it was told; meanwhile another process rolled back, and the next release began."""
+    path = tmp_path / "down.yaml"
+    path.write_text((tmp_path / "davy.yaml").read_text().replace(str(ear.path), str(tmp_path / "none.sock")))
 
-    async def publish(topic: str, key: str, value: bytes, _: Mapping[str, bytes]) -> None:
-        producer.produce(config.topic(topic), value, key.encode())
-        assert producer.flush(10) == 0
-
-    async def life() -> None:
-        path = tmp_path / "down.yaml"
-        path.write_text((tmp_path / "davy.yaml").read_text().replace(str(ear.path), str(tmp_path / "none.sock")))
-        slow, quick = Hands(config, publish), Hands(config, publish)
-        slow_leader, quick_leader = Leader(config, slow), Leader(config, quick)
-        await publish("control", made.id, applied(made), {})
-        await slow_leader.do(lambda: slow.control(applied(made), 0, []))
-        slow.targets = targets(load_config(path))
-        said = verdict("ROLLBACK", 1, at_us=time.time_ns() // 1000, experiment=made.id)
-        await slow_leader.do(lambda: slow.verdict(said.encode(), 1, []))
-        assert slow.rollouts[made.id].state is State.ROLLING_BACK
-        assert weights(ear.behind, "shop", VARIANTS)["canary"] > 0
-        await quick_leader.do(quick.again)
-        assert weights(ear.behind, "shop", VARIANTS) == {"control": 256, "canary": 0}
-        await publish("control", made.id, applied(following), {})
-        await quick_leader.do(lambda: quick.control(applied(following), 1, []))
-        assert weights(ear.behind, "shop", VARIANTS) == {"control": 256, "canary": 85}
-        ear.heard.clear()
-        slow.targets = targets(config)
-        await slow_leader.do(slow.again)
-        assert slow.rollouts[made.id].state is State.BAKING
+    async def life(two: Pair) -> None:
+        await two.begin()
+        two.slow.targets = targets(load_config(path))
+        await two.roll_back()
+        assert two.slow.rollouts[two.made.id].state is State.ROLLING_BACK
+        await two.overtake(ear)
+        two.slow.targets = targets(config)
+        await two.slow_leader.do(two.slow.again)
+        assert two.slow.rollouts[two.made.id].state is State.BAKING
         assert ear.heard == []
 
-    asyncio.run(life())
+    asyncio.run(life(Pair(config, "overtaken")))
+
+
+def test_a_process_that_froze_in_the_middle_of_a_shift_puts_right_what_it_did_then(
+    config: Config, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It froze before its rollback was made; it goes on when another process has done it, and the next release began."""
+
+    async def life(two: Pair) -> None:
+        await two.begin()
+        shift = two.slow._shift  # pyright: ignore[reportPrivateUsage]
+
+        async def frozen(rollout: Rollout, planned: Shift) -> Event:
+            monkeypatch.undo()
+            await two.overtake(ear)
+            return await shift(rollout, planned)
+
+        monkeypatch.setattr(two.slow, "_shift", frozen)
+        await two.roll_back()
+        assert ear.heard == [f"set server davy_shop/canary weight {share}" for share in (0, 85)]
+        assert weights(ear.behind, "shop", VARIANTS) == NEXT
+        assert two.slow.strayed == {}
+        assert two.slow.rollouts[two.made.id].spec.digest == two.following.digest
+
+    two = Pair(config, "frozen")
+    asyncio.run(life(two))
+    heads, written = Heads(), [Decision.decode(value) for value in records(config, "decisions")]
+    ledger = [decision for decision in written if heads.take(two.made.id, decision)]
+    assert audited(("", d, None) for d in ledger)[two.made.id].findings == []
+    failed = [d for d in ledger if d.outcome == "FAILED"]
+    assert [(d.kind, d.state_before, d.state_after) for d in failed] == [("rollback", "baking", "baking")]
+    bodies = [Control.decode(value).body for value in records(config, "control")]
+    last = [body for body in bodies if isinstance(body, WeightIntent | WeightApplied)][-2:]
+    assert [(type(body), body.weights) for body in last] == [
+        (WeightIntent, {"control": 0.75, "canary": 0.25}), (WeightApplied, {"control": 0.75, "canary": 0.25})
+    ]  # fmt: skip
 
 
 @pytest.mark.full
