@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import traceback
@@ -43,6 +44,7 @@ def in_child(body: Callable[[], None]) -> int:
     """Run it in a forked process; the exit code (0, or -9 where it was killed). What it raises is printed, and is a 1."""
     child = os.fork()
     if child == 0:
+        gc.freeze()  # the parent's Kafka clients have no threads here: whoever destroys one aborts
         try:
             body()
         except BaseException:
