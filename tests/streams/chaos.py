@@ -157,10 +157,13 @@ class Chaos:
         self._sleep(0.5, 3.0)
 
     def settle(self) -> None:
-        """End the load and wait until both groups have told all of it."""
+        """End the load and wait until both groups have told all of it. They begin again: so each tells its open blocks whole,
+        and there are ranges that both have told, however slow the machine is."""
         self.toxiproxy.heal()
         self._restore()
         self.load.stop()
+        for worker in (*self.workers, self.second):
+            worker.kill()
         self.log = fates(self.config)
         ends = {p: len(records) for p, records in self.log.items()}
         begun = time.monotonic()
