@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from analyzers.digits import six
 from schemas.change import Carrier
 
 CARRIERS_MAX = 5
@@ -74,8 +75,8 @@ def carriers(
 
     found = [
         Carrier(
-            dimension, value, _six(share(value)) or 0.0,
-            _six(before.get(value, NOTHING).level), _six(after.get(value, NOTHING).level),
+            dimension, value, six(share(value)),
+            six(before.get(value, NOTHING).level), six(after.get(value, NOTHING).level),
         )
         for value in values
     ]  # fmt: skip
@@ -86,7 +87,3 @@ def carriers(
 def _sum(levels: Mapping[str | None, Ratio], shared: bool) -> Ratio:
     total = sum(levels.values(), NOTHING)
     return Ratio(total.part, max((each.whole for each in levels.values()), default=0.0)) if shared else total
-
-
-def _six(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")

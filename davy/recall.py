@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from davy.store import ask
-from schemas.codec import micros
+from davy.store import ask, mapping, moment
 from schemas.config import Config
 from schemas.errors import DavyError
 from schemas.spec import ExperimentSpec, load_specs
@@ -43,14 +42,13 @@ def _verdicts(condition: str, config: Config) -> list[Verdict]:
 
 
 def _verdict(row: Mapping[str, Any], config: Config) -> Verdict:
-    """From its row and those of its evidence; an old server keeps times and maps in columns of their own."""
+    """From its row and those of its evidence."""
     where = f"verdict_id = {quote(row['verdict_id'])} AND experiment_id = {quote(row['experiment_id'])}"
     evidence = ask(config, f"SELECT * FROM evidence WHERE {where} ORDER BY position").dicts()
     values = {field.name: row.get(field.name) for field in fields(Verdict)}
     for name in ("issued_at", "event_time", "expires_at"):
-        values[name] = row.get(f"{name}_us") or micros(row[name])
-    if "offsets" not in row:
-        values["offsets"] = dict(zip(row["offsets.key"], row["offsets.value"], strict=True))
+        values[name] = moment(row, name)
+    values["offsets"] = mapping(row, "offsets")
     for name in ("needed", "budget", "change"):
         values[name] = json.loads(row[name]) if row.get(name) else None
     values["evidence"] = [{field.name: item[field.name] for field in fields(Evidence)} for item in evidence]

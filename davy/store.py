@@ -7,13 +7,14 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from schemas.codec import micros
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 from streams.sinks.base import QUERY_SECONDS_MAX, QueryError, Result
@@ -25,6 +26,16 @@ WAIT_S = 15.0
 reads."""
 POLL_S = 0.1
 HOST = "127.0.0.1"
+
+
+def moment(row: Mapping[str, Any], name: str) -> int:
+    """A time of a row, in UTC microseconds; old servers keep them in a column of their own."""
+    return row.get(f"{name}_us") or micros(row[name])
+
+
+def mapping(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A map of a row; old servers keep keys and values in columns of their own."""
+    return row[name] if name in row else dict(zip(row[f"{name}.key"], row[f"{name}.value"], strict=True))
 
 
 @dataclass(frozen=True, slots=True)

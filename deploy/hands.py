@@ -17,7 +17,7 @@ from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
 from deploy.parallel import OVER, in_the_way, next_in_line
 from deploy.reception import refuse_verdict, take_command, take_verdict
-from deploy.rollout import announce, protects, put_right, refused, step, was_put_right
+from deploy.rollout import announce, applied, protects, put_right, refused, step
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
@@ -185,7 +185,7 @@ class Hands:
                 await self._carry_out(rollout, actions)
                 if (await self._shift(rollout, shift)).kind is Kind.SHIFT_FAILED:
                     continue
-                await self._carry_out(rollout, [was_put_right(rollout, shift, self.clock.now_us())])
+                await self._carry_out(rollout, [applied(rollout, shift, self.clock.now_us())])
             del self.strayed[name]
 
     async def begin_next(self) -> None:

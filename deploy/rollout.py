@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deploy.ledger import decision_id
-from deploy.rollout_state import ACTOR, KNOWN_MAX, Action, Event, Record, Rollout, Shift, Tell
+from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell, known_after
 from deploy.splitter import BUCKETING, step_weights
 from deploy.transitions import TRANSITIONS, Kind, State
 from schemas import __version__
@@ -146,9 +146,9 @@ def _plan(rollout: Rollout, event: Event, state: State, step_index: int, now_us:
 
 
 def _written(rollout: Rollout, decision: Decision) -> tuple[Rollout, Record]:
-    """The decision at the end of the experiment's chain."""
+    """The decision at the end of the experiment's chain; its `cause` is known from now on."""
     chain, linked = rollout.chain.add(decision)
-    return replace(rollout, chain=chain), Record(linked)
+    return replace(rollout, chain=chain, known=known_after(rollout, decision)), Record(linked)
 
 
 def announce(rollout: Rollout, now_us: int) -> list[Action]:
@@ -156,15 +156,24 @@ def announce(rollout: Rollout, now_us: int) -> list[Action]:
     shift = rollout.shift
     if shift is None:
         return []
+    return [_intended(rollout, shift, now_us), shift]
+
+
+def _intended(rollout: Rollout, shift: Shift, now_us: int) -> Tell:
     intent = WeightIntent(shift.intent_id, shift.step, shift.weights, shift.plan.verdict_id)
-    return [Tell(_control(rollout, intent, shift.plan.reason, now_us)), shift]
+    return Tell(_control(rollout, intent, shift.plan.reason, now_us))
+
+
+def applied(rollout: Rollout, shift: Shift, now_us: int) -> Tell:
+    """The shift was made, and read back."""
+    body = WeightApplied(shift.intent_id, shift.step, shift.weights)
+    return Tell(_control(rollout, body, shift.plan.reason, now_us))
 
 
 def _shifted(rollout: Rollout, event: Event, after: State, now_us: int) -> tuple[Rollout, list[Action]]:
     shift = rollout.shift
     if shift is None or shift.intent_id != event.cause:
         return rollout, []  # another shift took its place
-    applied = WeightApplied(shift.intent_id, shift.step, shift.weights)
     plan = shift.plan
     done = replace(
         plan, decision_id=decision_id(rollout.spec.id, plan.decision_id, "DONE"), outcome="DONE", time=now_us,
@@ -173,7 +182,7 @@ def _shifted(rollout: Rollout, event: Event, after: State, now_us: int) -> tuple
     promoted_us = now_us if after is S.PROMOTED else None
     settled = replace(rollout, state=after, step=shift.step, weights=shift.weights, shift=None, promoted_us=promoted_us)
     settled, record = _written(settled, done)
-    return settled, [Tell(_control(rollout, applied, plan.reason, now_us)), record]
+    return settled, [applied(rollout, shift, now_us), record]
 
 
 def protects(shift: Shift) -> bool:
@@ -208,7 +217,7 @@ def _stuck(rollout: Rollout, shift: Shift, event: Event, now_us: int) -> tuple[R
         details={**shift.plan.details, "trace": event.trace, "cause": cause},
     )  # fmt: skip
     rollout, record = _written(rollout, failed)
-    return replace(rollout, known=(*rollout.known, cause)[-KNOWN_MAX:]), [record]
+    return rollout, [record]
 
 
 def put_right(rollout: Rollout, stray: Shift, now_us: int) -> tuple[Rollout, list[Action], Shift]:
@@ -219,17 +228,11 @@ def put_right(rollout: Rollout, stray: Shift, now_us: int) -> tuple[Rollout, lis
     failed = _decision(rollout, event, "FAILED", now_us, rollout.state, rollout.state, rollout.weights, rollout.step)
     failed = replace(failed, kind=stray.plan.kind, details={**failed.details, "cause": cause})
     shift = Shift(failed.decision_id, rollout.step, weights, failed)
-    actions: list[Action] = [Tell(_control(rollout, WeightIntent(shift.intent_id, shift.step, weights), why, now_us))]
+    actions: list[Action] = [_intended(rollout, shift, now_us)]
     if cause not in rollout.known and dict(weights) != dict(stray.weights):
         rollout, record = _written(rollout, failed)
-        rollout = replace(rollout, known=(*rollout.known, cause)[-KNOWN_MAX:])
         actions.insert(0, record)
     return rollout, actions, shift
-
-
-def was_put_right(rollout: Rollout, shift: Shift, now_us: int) -> Tell:
-    """Traffic is what holds again."""
-    return Tell(_control(rollout, WeightApplied(shift.intent_id, shift.step, shift.weights), shift.plan.reason, now_us))
 
 
 def _noted(rollout: Rollout, event: Event, now_us: int, before: State) -> tuple[Rollout, list[Action]]:
@@ -247,7 +250,7 @@ def refused(rollout: Rollout, event: Event, reason: str, now_us: int) -> tuple[R
     decision = _decision(rollout, told, "REFUSED", now_us, rollout.state, rollout.state, rollout.weights, rollout.step)
     decision = replace(decision, details={**decision.details, "cause": event.cause})
     rollout, record = _written(rollout, decision)
-    return replace(rollout, known=(*rollout.known, event.cause)[-KNOWN_MAX:]), [record]
+    return rollout, [record]
 
 
 def _decision(

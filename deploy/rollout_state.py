@@ -104,11 +104,9 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     taken_epoch = max(fence.taken_epoch, int(details.get("taken_epoch", decision.epoch)))
     taken = replace(
         rollout, fence=Fence(max(fence.epoch, decision.epoch), sequence, taken_epoch, offset),
-        chain=rollout.chain.after(decision),
+        chain=rollout.chain.after(decision), known=known_after(rollout, decision),
         control_offset=max(rollout.control_offset, int(details.get("control_offset", "-1"))),
     )  # fmt: skip
-    if "cause" in details:
-        taken = replace(taken, known=(*taken.known, details["cause"])[-KNOWN_MAX:])
     target = details.get("target")
     if target is not None:
         taken = replace(taken, circuits=circuits(taken, target, decision.kind != Kind.CIRCUIT_CLOSED, decision.reason))
@@ -127,6 +125,12 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
         return replace(taken, state=state, shift=shift, out=out, ready=frozenset(), held=None)
     shift = rollout.shift if state in SHIFTS else None
     return replace(taken, state=state, step=decision.step or 0, weights=decision.weights, shift=shift, out=out)
+
+
+def known_after(rollout: Rollout, decision: Decision) -> tuple[str, ...]:
+    """The causes that are told once, when this record is written or recalled."""
+    cause = decision.details.get("cause")
+    return rollout.known if cause is None else (*rollout.known, cause)[-KNOWN_MAX:]
 
 
 def circuits(rollout: Rollout, target: str, is_open: bool, reason: str) -> dict[str, str]:

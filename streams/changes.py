@@ -13,7 +13,7 @@ from typing import Any
 
 from analyzers import watch as watching
 from analyzers.arm import DURATION, ArmWindow
-from analyzers.attribution import Ratio, carriers
+from analyzers.attribution import carriers
 from analyzers.watch import Change
 from schemas.change import Carrier, ChangeEvent, Link
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
@@ -146,7 +146,7 @@ def _carriers(sli: SliSpec, before: _Range, after: _Range, dimensions: Sequence[
         yield from told(name, before.parts.get(place, {}), after.parts.get(place, {}))
 
 
-def _levels(sli: SliSpec, counts: Mapping[str, Counts], found: _Range) -> Levels | dict[str | None, Ratio]:
+def _levels(sli: SliSpec, counts: Mapping[str, Counts], found: _Range) -> Levels:
     return levels(sli, counts, found.whole, found.seconds)
 
 

@@ -17,7 +17,7 @@ from analyzers.attribution import Ratio
 from schemas.sli import SliSpec
 
 PARTS_MAX = 4096
-"""Values told apart in all; some 8 KB each."""
+"""Values told apart in all; some 10 KB each."""
 PLACES = 256
 """Windows of one value that have sums: a question of the watch asks of fewer."""
 COUNTS = 4

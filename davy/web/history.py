@@ -6,13 +6,12 @@ removed that. Counts are added up, means and quantiles are weighted by requests 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from davy.store import Question
+from davy.store import Question, mapping, moment
 from davy.web.answers import Json
-from schemas.codec import iso, micros
+from schemas.codec import iso
 from schemas.config import Config
 from schemas.spec import ExperimentSpec
 from streams.sinks.base import quote
@@ -205,7 +204,7 @@ def _decisions(question: Question, spec: ExperimentSpec, asked: Span) -> list[Js
         f"SELECT * FROM decisions WHERE {where} ORDER BY time DESC, sequence DESC LIMIT {DECISIONS_MAX + 1}"
     )
     return [
-        {name: row[name] for name in names} | {"time": _moment(row, "time"), "weights": _words(row, "weights")}
+        {name: row[name] for name in names} | {"time": iso(moment(row, "time")), "weights": mapping(row, "weights")}
         for row in reversed(found.dicts())
     ]
 
@@ -214,19 +213,6 @@ def _notes(question: Question, asked: Span) -> list[Json]:
     where = f"kind = 'annotation' AND {asked.within('time')}"
     found = question(f"SELECT * FROM changes WHERE {where} ORDER BY time DESC LIMIT {NOTES_MAX + 1}")
     return [
-        {"time": _moment(row, "time"), "actor": row["actor"], "body": {"text": row["text"], "tags": row["tags"]}}
+        {"time": iso(moment(row, "time")), "actor": row["actor"], "body": {"text": row["text"], "tags": row["tags"]}}
         for row in reversed(found.dicts())
     ]
-
-
-def _moment(row: Mapping[str, Any], name: str) -> str:
-    """As records say it; old servers keep microseconds in a column of their own."""
-    return iso(row[f"{name}_us"] if f"{name}_us" in row else micros(row[name]))
-
-
-def _words(row: Mapping[str, Any], name: str) -> Mapping[str, float]:
-    """A map, which old servers keep in two columns."""
-    if name in row:
-        return row[name]
-    keys: Sequence[str] = row[f"{name}.key"]
-    return dict(zip(keys, row[f"{name}.value"], strict=True))

@@ -86,6 +86,7 @@ def _batch(bootstrap: str, topic: str, partition: int, values: list[bytes], sett
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 60_000, "batch.size": 1 << 30, **settings}  # all in one batch
     )
+    producer.list_topics(topic, timeout=10)  # else records wait outside of their partition, and flushing may part them
     for value in values:
         producer.produce(topic, value, partition=partition, on_delivery=told)
     producer.flush()
