@@ -8,7 +8,7 @@ its evidence. SAFETY: every enforced SLI that has one at its own 1/beta, at this
 no split).
 
 The order in which a window is judged: label, quality or data-loss INVALID; an arm never seen; HARM;
-sample-ratio INVALID; whatever else holds; then the steps.
+sample-ratio INVALID; tripwires; whatever else holds; then the steps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analyzers import account, reasons
+from analyzers import account, reasons, tripwires
 from analyzers.case import Case, Situation, case_of, log_mean_harm
 from analyzers.sli import Weighed
 from analyzers.slis import kinds
@@ -128,6 +128,18 @@ def _mismatch(case: Case) -> _Answer | None:
     return _Answer("HOLD", "INVALID", case.trial.mismatch) if case.trial.mismatch else None
 
 
+def _tripped(case: Case) -> _Answer | None:
+    """Rules outside the budgets: they hold, or act outside of alpha where the spec says so in so many words."""
+    tripped = [(rule, wire) for rule, wire in zip(case.spec.tripwires, case.trial.wires, strict=True) if wire.tripped]
+    if not tripped:
+        return None
+    rule, wire = next((item for item in tripped if item[0].action != "hold"), tripped[0])
+    reason = tripwires.sentence(wire, case.trial.candidate)
+    if rule.action == "hold":
+        return _Answer("HOLD", "INCONCLUSIVE", reason)
+    return _Answer("ROLLBACK", "INCONCLUSIVE", f"{reason}, and the spec says action: {rule.action}")
+
+
 def _paused(case: Case) -> _Answer | None:
     return _Answer("HOLD", "INCONCLUSIVE", "paused by a person") if case.now.paused else None
 
@@ -197,7 +209,7 @@ def _end(case: Case) -> _Answer:
     return _Answer("HOLD", conclusion, opening + "; ".join(missing))
 
 
-_RULES = (_invalid, _never_seen, _harm, _mismatch, _paused, _held, _silent, _running, _end)
+_RULES = (_invalid, _never_seen, _harm, _mismatch, _tripped, _paused, _held, _silent, _running, _end)
 
 
 def _watched(answer: _Answer) -> _Answer:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from analyzers import tripwires
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.clustering import Clustering
 from analyzers.gates import Gates
 from analyzers.sample_ratio import SampleRatio
 from analyzers.sli import Plan
 from analyzers.slis import kinds
+from analyzers.tripwires import Wire
 from schemas.spec import ErrorBudget, ExperimentSpec, SliSpec
 
 RATE_MEMORY = 0.8
@@ -45,6 +47,8 @@ class Trial:
     rows_candidate: int = 0
     rate: float = 0.0
     clustering: Clustering = field(default_factory=Clustering)
+    wires: tuple[Wire, ...] = ()
+    """One per tripwire of the spec."""
 
     @property
     def closed(self) -> str | None:
@@ -73,7 +77,8 @@ def start(spec: ExperimentSpec, candidate: str) -> Trial:
     states = tuple(kinds()[sli.type].start(sli, plan) for sli in spec.slis)
     types = tuple(sli.type for sli in spec.slis)
     return Trial(
-        candidate, spec.control, spec.randomization, types, states, Gates(), SampleRatio(plan.units, plan.steps)
+        candidate, spec.control, spec.randomization, types, states, Gates(), SampleRatio(plan.units, plan.steps),
+        wires=tuple(map(tripwires.start, spec.tripwires)),
     )  # fmt: skip
 
 
@@ -100,6 +105,7 @@ def step(trial: Trial, pair: PairWindow) -> Trial:
         max(trial.seen_candidate_step, pair.step) if pair.candidate.rows else trial.seen_candidate_step,
         trial.rows_control + pair.control.rows, trial.rows_candidate + pair.candidate.rows,
         RATE_MEMORY * trial.rate + (1 - RATE_MEMORY) * rate if known else rate, clustering,
+        tuple(tripwires.step(wire, pair) for wire in trial.wires),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from schemas.model import DurationUs, Identifier, Model, PositiveUs, Share, Text
 from schemas.sli import SLI_TYPES, SliSpec, SliType
 from schemas.slo import ErrorBudget
 from schemas.spec_rules import CONTROL, RULES
+from schemas.tripwire import Tripwire
 from schemas.units import Tolerance, parse_share
 
 __all__ = [
@@ -48,6 +49,9 @@ SPEC_SUFFIXES = (".yaml", ".yml")
 SLIS_MAX = 100
 STEPS_MAX = 100
 DEPENDENCIES_MAX = 100
+TRIPWIRES_MAX = 16
+LATER = ("tripwires",)
+"""Fields that came after the first specs were digested."""
 UPSTREAMS_MAX = 256
 RISK_MAX = 0.5
 """alpha and beta beyond one half promise nothing."""
@@ -196,6 +200,9 @@ class ExperimentSpec(Model):
     )
     policy: Policy = Policy()
     error_budget: ErrorBudget | None = None
+    tripwires: tuple[Tripwire, ...] = Field(
+        default=(), max_length=TRIPWIRES_MAX, examples=["[{type: rising_errors, windows: 3}]"]
+    )
     steps: tuple[Step, ...] = Field(
         min_length=1,
         max_length=STEPS_MAX,
@@ -227,8 +234,11 @@ class ExperimentSpec(Model):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the parsed content: comments, order of keys and formatting do not matter."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the parsed content: comments, order of keys and formatting do not matter. What older versions of Davy did
+        not know is left out where it is not said, so a spec keeps its digest."""
+        unsaid = {name for name in LATER if not getattr(self, name)}
+        content = self.model_dump(mode="json", exclude=unsaid)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def written_at(self, origin: Origin) -> ExperimentSpec:
         """The same spec with its place; its SLIs know their lines."""

@@ -33,6 +33,7 @@ def spec(
     policy: str = "{min_duration: 1m, min_requests: 100}",
     candidates: tuple[str, ...] = ("canary",),
     mode: str = "compare",
+    tripwires: tuple[str, ...] = (),
 ) -> ExperimentSpec:
     """One experiment."""
     arms = "".join(f"  {name}: {{version: '2.{i}'}}\n" for i, name in enumerate(candidates))
@@ -41,7 +42,8 @@ def spec(
         "apiVersion: davy/v1\nkind: Experiment\nid: e\nhypothesis: h\nowner: o\nservice: s\nenvironment: p\n"
         f"mode: {mode}\nvariants:\n  control: {{version: '1'}}\n{arms}"
         f"randomization: {randomization}\nslis:\n{lines}"
-        f"policy: {policy}\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+        f"policy: {policy}\ntripwires: [{', '.join(tripwires)}]\n"
+        "steps:\n" + "".join(f"  - {step}\n" for step in steps)
     )
     return load_specs(text)[0]
 
