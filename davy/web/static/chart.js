@@ -28,12 +28,12 @@ export function thin(points, most = POINTS) {
 }
 
 // lines: [{name, kind, points: [[ms, value|null]], stepped?}]; marks: [{ms, text, kind}]; level: {value, text}; height, low (of the scale)
-export function chart(title, lines, { span: [from, to], marks = [], format, level = null, height = 150, low = 0, top = null, wide = fitting(WIDTH), onspan = null }) {
+export function chart(title, lines, { span: [from, to], marks = [], format, level = null, height = 150, low = 0, top = null, wide = fitting(WIDTH), onspan = null, shade = null, empty = "nothing in this span" }) {
   const root = svg("svg", { class: "chart", viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": title });
   const seen = lines.map((line) => ({ ...line, points: thin(line.points.filter(([ms]) => ms >= from && ms <= to)) }));
   const values = seen.flatMap((line) => line.points.map(([, v]) => v)).filter((v) => v !== null);
   if (values.length === 0) {
-    root.append(svg("text", { x: wide / 2, y: height / 2, "text-anchor": "middle" }, "nothing in this span"));
+    root.append(svg("text", { x: wide / 2, y: height / 2, "text-anchor": "middle" }, empty));
     return root;
   }
   const high = top ?? ceiling(Math.max(...values, level?.value ?? -Infinity) * 1.05);
@@ -43,7 +43,8 @@ export function chart(title, lines, { span: [from, to], marks = [], format, leve
     const v = low + part * (high - low);
     root.append(svg("line", { class: "grid", x1: LEFT, x2: wide - RIGHT, y1: y(v), y2: y(v) }), svg("text", { x: LEFT - 6, y: y(v) + 4, "text-anchor": "end" }, format(v)));
   }
-  for (const [ms, anchor] of [[from, "start"], [to, "end"]]) root.append(svg("text", { x: x(ms), y: height - 4, "text-anchor": anchor }, to - from > LONG_MS ? day(ms) : clock(ms)));
+  if (shade) root.append(svg("rect", { class: "shade", x: x(Math.max(from, shade[0])), width: Math.max(3, x(Math.min(to, shade[1])) - x(Math.max(from, shade[0]))), y: TOP, height: height - TOP - BOTTOM }));
+  for (const [ms, anchor] of [[from, "start"], [(from + to) / 2, "middle"], [to, "end"]]) root.append(svg("text", { x: x(ms), y: height - 4, "text-anchor": anchor }, to - from > LONG_MS ? day(ms) : clock(ms)));
   let free = -Infinity;
   for (const { ms, text, kind = "mark" } of marks.filter((mark) => mark.ms >= from && mark.ms <= to).sort((a, b) => a.ms - b.ms)) {
     const line = svg("line", { class: kind, x1: x(ms), x2: x(ms), y1: TOP, y2: height - BOTTOM }, svg("title", {}, `${clock(ms)} ${text}`));
@@ -56,7 +57,7 @@ export function chart(title, lines, { span: [from, to], marks = [], format, leve
   }
   if (level) {
     root.append(svg("line", { class: "level", x1: LEFT, x2: wide - RIGHT, y1: y(level.value), y2: y(level.value) }));
-    root.append(svg("text", { class: "tag level", x: wide - RIGHT, y: y(level.value) - 4, "text-anchor": "end" }, level.text));
+    root.append(svg("text", { class: "tag level", x: LEFT + 4, y: y(level.value) + 12 }, level.text));
   }
   for (const line of seen) {
     let path = "", pen = "M", last = null;

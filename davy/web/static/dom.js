@@ -20,11 +20,27 @@ export function said(text) {
   return el("details", { class: "said" }, el("summary", {}, el("bdi", {}, `${[...text.slice(0, LONG)].slice(0, -1).join("")} …`)), el("bdi", {}, text));
 }
 
+// Nothing is replaced under a pressed button or a finger: a press and its release must meet the same element.
+let pressing = false, after = null;
+function release() {
+  if (!pressing) return;
+  pressing = false;
+  setTimeout(() => { if (!pressing) after?.(); });
+}
+addEventListener("pointerdown", () => { pressing = true; }, true);
+addEventListener("pointermove", (event) => { if (event.buttons === 0) release(); }, true);
+for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, release, true);
+
 // Sections by key: one is made anew only when what it shows changed, and the focus stays where it was.
 export class Board {
-  constructor(root) { this.root = root; this.held = new Map(); }
+  constructor(root) { this.root = root; this.held = new Map(); this.closed = false; }
+
+  close() { this.closed = true; }
 
   show(parts) {
+    if (this.closed) return;
+    after = pressing ? () => this.show(parts) : null;
+    if (pressing) return;
     const focus = document.activeElement?.dataset?.focus;
     const nodes = [];
     const held = new Map();

@@ -3,15 +3,18 @@ import { act } from "./act.js";
 import { Board, card, el, said } from "./dom.js";
 import { DOES, both, clock, percent, span as lasting, standing, value } from "./format.js";
 import { ledger } from "./ledger.js";
+import { Past } from "./past.js";
+import { range } from "./range.js";
 import { byArm, sliCard } from "./slis.js";
 import { Records, all, get, listen, now } from "./store.js";
 import { explanation, timeline } from "./timeline.js";
 import { read, set } from "./view.js";
 
-const REDRAW_MS = 500, NEEDS = 3, PRESETS = [["5 min", 300], ["1 h", 3600], ["24 h", 86400]];
+const REDRAW_MS = 500, NEEDS = 3, LOOK_MS = 300e3;
 
 export function experiment(main, id, health) {
   const board = new Board(main), records = new Records(), path = `/v1/experiments/${encodeURIComponent(id)}`;
+  const past = new Past(path, () => { if (!stopped && detail) draw(); });
   let detail = null, timer = null, stopped = false, stale = true;
 
   async function load() {
@@ -23,6 +26,7 @@ export function experiment(main, id, health) {
       for (const [kind, items] of Object.entries({ window: windows.reverse(), verdict: verdicts.reverse(), decision: decisions.reverse(), annotation: annotations })) for (const item of items) records.take(kind, item);
       health.heard();
       draw();
+      past.look();
     } catch (error) {
       if (stopped) return;
       if (error.status === 404 && detail === null) main.replaceChildren(card("Not here", {}, el("p", {}, said(error.message)), el("p", {}, el("a", { href: "#/" }, "all experiments"))));
@@ -41,19 +45,22 @@ export function experiment(main, id, health) {
   function shown(windows, verdicts, decisions) {
     const { ask } = read(), from = Number(ask.get("from")), to = Number(ask.get("to"));
     if (from && to > from) return [from, to];
-    const times = [...windows.flatMap((w) => [Date.parse(w.start), Date.parse(w.end)]), ...verdicts.map((v) => Date.parse(v.event_time)), ...decisions.map((d) => Date.parse(d.time))];
+    const times = [...(past.since ? [past.since] : []), ...windows.flatMap((w) => [Date.parse(w.start), Date.parse(w.end)]), ...verdicts.map((v) => Date.parse(v.event_time)), ...decisions.map((d) => Date.parse(d.time))];
     const last = times.length ? times.reduce((a, b) => Math.max(a, b)) : Date.now(), first = times.length ? times.reduce((a, b) => Math.min(a, b)) : last - 60000;
     const lasts = Number(ask.get("last")) * 1000;
     return [lasts ? last - lasts : Math.min(first, last - 30000), last];
   }
 
   function draw() {
-    const { windows, verdicts, decisions, annotations } = records, { ask } = read();
-    const span = shown(windows, verdicts, decisions), arms = byArm(detail, windows), chosen = ask.get("v");
+    const { ask } = read(), live = records.windows, span = shown(live, records.verdicts, records.decisions);
+    past.need(span, live);
+    const { windows, verdicts, decisions, annotations, rest, evidence, step_s } = past.mix(records), arms = byArm(detail, windows), chosen = ask.get("v");
+    const extent = [Math.min(span[0], past.whole ? Date.parse(past.whole.from) : Infinity), Math.max(span[1], last(live))];
     const onspan = ([from, to]) => set({ from: Math.round(from), to: Math.round(to), last: null });
     const latest = Object.values(detail.verdicts);
     const inside = (items, time) => items.filter((item) => Date.parse(time(item)) >= span[0] - 60000 && Date.parse(time(item)) <= span[1] + 60000);
-    const seen = { span, v: records.version };
+    const seen = { span, v: records.version, past: past.told && [past.told.from, past.told.to], fault: past.fault };
+    const full = (id) => { const v = verdicts.find((one) => one.verdict_id === id); return v?.evidence ? v : past.verdict(path, id); };
     board.show([
       { key: "title", of: [detail.id, detail.variants, detail.hypothesis], make: () => title(detail) },
       ...(latest.length ? latest.map((v) => ({ key: `strip ${v.variant}`, of: [v.verdict_id, latest.length], make: () => strip(v, detail, latest.length) })) : [{ key: "strip", of: 0, make: () => waiting() }]),
@@ -61,12 +68,12 @@ export function experiment(main, id, health) {
       { key: "budgets", of: detail.error_budgets, make: () => (detail.error_budgets.length ? budgets(detail) : null) },
       { key: "changes", of: detail.changes, make: () => (detail.changes.length ? changes(detail) : null) },
       { key: "act", of: [detail.command, detail.weights], make: () => act(detail, records) },
-      { key: "span", of: [ask.get("from"), ask.get("to"), ask.get("last")], make: () => spans(ask) },
+      { key: "span", of: [ask.get("from"), ask.get("to"), ask.get("last"), past.whole?.to, past.fault, past.busy, step_s, [...span, ...extent].map((ms) => Math.round((500 * ms) / (extent[1] - extent[0])))], make: () => range(span, extent, past, step_s) },
       { key: "timeline", of: [seen, chosen], make: () => timeline(detail, verdicts, decisions, annotations, span, onspan) },
-      { key: "why", of: [chosen, chosen && verdicts.length], make: () => (chosen ? explanation(detail, verdicts, chosen) : null) },
-      ...detail.slis.map((sli) => ({ key: `sli ${sli.name}`, of: [seen, latest.map((v) => v.verdict_id)], make: () => sliCard(detail, sli, arms, inside(verdicts, (v) => v.event_time), decisions, annotations, span, onspan) })),
+      { key: "why", of: [chosen, chosen && verdicts.length, chosen && typeof full(chosen), chosen && full(chosen) === null], make: () => (chosen ? explanation(detail, verdicts, chosen, full(chosen)) : null) },
+      ...detail.slis.map((sli) => ({ key: `sli ${sli.name}`, of: [seen, latest.map((v) => v.verdict_id)], make: () => sliCard(detail, sli, { arms, rest, evidence, verdicts: inside(verdicts, (v) => v.event_time).filter((v) => v.evidence), decisions, annotations }, span, onspan) })),
       { key: "funnel", of: seen, make: () => funnel(detail, arms, span) },
-      { key: "ledger", of: [records.kinds.decision.size, ask.get("find")], make: () => ledger(detail, decisions) },
+      { key: "ledger", of: [decisions.length, ask.get("find")], make: () => ledger(detail, decisions) },
       { key: "spec", of: detail.spec, make: () => card("Specification", {}, el("details", { "data-focus": "spec" }, el("summary", {}, "show the YAML in force"), el("pre", { tabindex: "0" }, detail.spec))) },
     ]);
     fresh();
@@ -86,10 +93,12 @@ export function experiment(main, id, health) {
   const look = () => { if (detail) draw(); };
   const acted = () => { stale = true; soon(); };
   const escape = (event) => { if (event.key === "Escape" && read().ask.get("v") && !document.querySelector("dialog[open]")) set({ v: null }); };
-  const ticking = setInterval(() => fresh(), 1000);
+  const ticking = setInterval(() => fresh(), 1000), looking = setInterval(() => { if (!document.hidden) past.look(); }, LOOK_MS);
   addEventListener("view", look); addEventListener("acted", acted); addEventListener("keydown", escape);
-  return () => { stopped = true; close(); clearInterval(ticking); removeEventListener("view", look); removeEventListener("acted", acted); removeEventListener("keydown", escape); };
+  return () => { stopped = true; board.close(); close(); clearInterval(ticking); clearInterval(looking); removeEventListener("view", look); removeEventListener("acted", acted); removeEventListener("keydown", escape); };
 }
+
+const last = (windows) => windows.reduce((most, w) => Math.max(most, Date.parse(w.end)), 0);
 
 function title(detail) {
   return el("div", { class: "title" }, el("h1", {}, el("bdi", {}, detail.id)),
@@ -146,14 +155,6 @@ function changes(detail) {
         ...change.carriers.map((one) => el("li", {}, `${one.dimension} ${one.value ?? "(all others)"} carries ${percent(one.share, 2)}: ${value(sli, one.before)} to ${value(sli, one.after)}`)),
         ...change.links.map((link) => el("li", {}, `${both(Date.parse(link.time))}: ${link.text}`))));
   }));
-}
-
-function spans(ask) {
-  const now = ask.get("last"), zoomed = ask.get("from");
-  const choice = (text, changes, pressed) => el("button", { type: "button", "data-focus": `span ${text}`, "aria-pressed": String(pressed), onclick: () => set(changes) }, text);
-  return el("div", { class: "spans", role: "group", "aria-label": "Span of time" }, ...PRESETS.map(([text, s]) => choice(text, { last: s, from: null, to: null }, now === String(s))),
-    choice("everything", { last: null, from: null, to: null }, !now && !zoomed),
-    el("span", { class: "small" }, zoomed ? `${both(Number(zoomed))} to ${both(Number(ask.get("to")))}` : "drag over a chart to look closer; times are UTC"));
 }
 
 function funnel(detail, arms, [from, to]) {

@@ -4,7 +4,7 @@ import { card, el } from "./dom.js";
 import { effect, millis, number, percent, span as lasting, value } from "./format.js";
 
 const QUANTILES = { 0.5: "p50_us", 0.9: "p90_us", 0.95: "p95_us", 0.99: "p99_us", 0.999: "p999_us" };
-const LOG_MIN = -3;
+const LOG_MIN = -3, MEASURED_MS = 7 * 864e5;
 
 // What a window says of an SLI, and how that is written; null where windows keep nothing of it.
 function perWindow(sli) {
@@ -27,23 +27,27 @@ export function byArm(experiment, windows) {
 
 const STATUS = { HARM: "✖ harm", SAFE: "✔ safe", OPEN: "◔ open", SHADOW: "shadow" };
 
-export function sliCard(experiment, sli, arms, verdicts, decisions, annotations, shown, onspan) {
+// `history` has windows by arm, those of the service outside the experiment, the store's evidence, live verdicts, decisions, annotations.
+export function sliCard(experiment, sli, history, shown, onspan) {
+  const { arms, rest, evidence, verdicts, decisions, annotations } = history;
   const names = [...arms.keys()].sort((a, b) => (b === experiment.control) - (a === experiment.control));
   const candidates = names.filter((name) => name !== experiment.control);
   const kind = (name) => (name === experiment.control ? "control" : `candidate c${candidates.indexOf(name)}`);
-  const [of, format, title] = perWindow(sli);
+  const [of, format, title] = perWindow(sli), isKept = shown[1] - shown[0] <= MEASURED_MS || title !== `mean ${sli.field}`;
   const lines = names.map((name) => ({ name, kind: kind(name), points: arms.get(name).map((w) => [Date.parse(w.start), of(w)]) }));
+  if (rest.length) lines.unshift({ name: "the service outside it", kind: "rest", points: rest.map((w) => [Date.parse(w.start), of(w)]) });
   const marks = decisions.filter((d) => d.outcome === "DONE" && ["shift", "promote", "rollback"].includes(d.kind))
     .map((d) => ({ ms: Date.parse(d.time), text: d.kind === "shift" ? `step ${(d.step ?? 0) + 1}` : d.kind }))
     .concat(annotations.map((a) => ({ ms: Date.parse(a.time), text: a.body.text, kind: "note" })));
   const row = (v) => v.evidence.find((e) => e.sli === sli.name);
   const standings = candidates.map((name) => [name, experiment.verdicts[name]]).filter(([, v]) => v && row(v));
   const curves = candidates.map((name) => ({
-    name, kind: kind(name), points: verdicts.filter((v) => v.variant === name && row(v)).map((v) => [Date.parse(v.event_time), Math.max(LOG_MIN, row(v).log_evidence) / Math.LN10]),
+    name, kind: kind(name), points: [...evidence.filter((e) => e.variant === name && e.sli === sli.name).map((e) => [Date.parse(e.time), e.log_evidence]), ...verdicts.filter((v) => v.variant === name && row(v)).map((v) => [Date.parse(v.event_time), row(v).log_evidence])]
+      .map(([ms, log]) => [ms, Math.max(LOG_MIN, log) / Math.LN10]),
   }));
   const threshold = standings.length ? row(standings[0][1]).threshold : null;
   const level = threshold === null ? null : { value: Math.log10(threshold), text: `harm at ${number(threshold)}` };
-  const legend = el("span", { class: "legend" }, names.map((name) => [el("i", { class: kind(name) }), `${name} ${experiment.variants[name]}`.slice(0, 40)]));
+  const legend = el("span", { class: "legend" }, names.map((name) => [el("i", { class: kind(name) }), `${name} ${experiment.variants[name]}`.slice(0, 40)]), rest.length ? [el("i", { class: "rest" }), "the service outside it"] : null);
   const numbers = standings.map(([name, v]) => {
     const r = row(v), needed = v.needed?.[sli.name];
     return el("div", { class: "arm" },
@@ -55,6 +59,6 @@ export function sliCard(experiment, sli, arms, verdicts, decisions, annotations,
   });
   return card([sli.name, el("span", { class: "small" }, ` ${sli.type.replaceAll("_", " ")}${sli.mode === "shadow" ? ", shadow: decides nothing" : ""}`), legend], { class: "half sli", "aria-label": `SLI ${sli.name}` },
     ...(numbers.length ? numbers : [el("p", { class: "quiet" }, "No evidence yet.")]),
-    el("h3", {}, title), chart(`${title} of each arm`, lines, { span: shown, marks, format, onspan }),
+    el("h3", {}, title), chart(`${title} of each arm`, lines, { span: shown, marks, format, onspan, empty: isKept ? undefined : "kept by the window only: look at 7 days or less" }),
     el("h3", {}, "evidence of harm (log scale)"), chart(`Evidence of harm of ${sli.name} with its threshold`, curves, { span: shown, marks, format: (v) => number(10 ** v), level, height: 110, low: Math.min(0, ...curves.flatMap((c) => c.points.map((p) => p[1]))), onspan }));
 }

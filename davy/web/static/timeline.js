@@ -43,11 +43,12 @@ export function timeline(experiment, verdicts, decisions, annotations, [from, to
     el("p", { class: "small" }, verdicts.length ? "Each sign is a verdict at which something changed: press one for its explanation." : "No verdict yet."));
 }
 
-export function explanation(experiment, verdicts, id) {
+// `v` is that verdict in full: undefined while the store is asked, null where nobody has it.
+export function explanation(experiment, verdicts, id, v) {
   const at = verdicts.findIndex((v) => v.verdict_id === id);
   const close = el("button", { type: "button", "data-focus": "close", onclick: () => set({ v: null }) }, "close  (Esc)");
-  if (at < 0) return card("Explanation", { class: "why" }, el("p", {}, "This verdict is no longer kept here. Ask the store: ", el("code", {}, `davy explain ${id}`)), close);
-  const v = verdicts[at], slis = Object.fromEntries(experiment.slis.map((sli) => [sli.name, sli]));
+  if (!v) return card("Explanation", { class: "why" }, el("p", {}, v === undefined ? "Asking the store …" : ["This verdict is neither kept here nor in the store. In a terminal: ", el("code", {}, `davy explain ${id}`)]), close);
+  const slis = Object.fromEntries(experiment.slis.map((sli) => [sli.name, sli]));
   const go = (to, text) => el("button", { type: "button", "data-focus": text, disabled: !verdicts[to], onclick: () => set({ v: verdicts[to].verdict_id }, { replace: true }) }, text);
   const rows = v.evidence.map((row) => el("tr", {}, el("th", { scope: "row" }, row.sli), el("td", { class: "num" }, value(slis[row.sli] ?? {}, row.baseline)), el("td", { class: "num" }, value(slis[row.sli] ?? {}, row.candidate)),
     el("td", { class: "num" }, row.effect === null ? "–" : `${effect(slis[row.sli] ?? {}, row.effect)} (${effect(slis[row.sli] ?? {}, row.lower)} to ${effect(slis[row.sli] ?? {}, row.upper)})`),
@@ -59,5 +60,5 @@ export function explanation(experiment, verdicts, id) {
     el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Evidence of this verdict" }, el("table", {}, el("thead", {}, el("tr", {}, ...["SLI", experiment.control, v.variant, "effect (band)", "evidence of harm", "of safety", "requests", "status"].map((text, i) => el("th", { scope: "col", class: i && i < 7 ? "num" : "" }, text)))), el("tbody", {}, ...rows))),
     v.budget ? el("p", { class: "small" }, `Error budget: of ${percent(v.budget.alpha)} for a wrong rollback this verdict spends ${percent(v.budget.alpha_spent)}; of ${percent(v.budget.beta)} for a wrong promotion ${percent(v.budget.beta_spent)}.`) : null,
     el("p", { class: "small" }, `Verdict ${v.verdict_id}, number ${v.sequence} of epoch ${v.epoch}, step ${v.step + 1}, weight ${percent(v.weight)}, ${v.code_version}; read up to ${Object.entries(v.offsets).map(([place, offset]) => `${place}: ${offset}`).join(", ")}. In a terminal: `, el("code", {}, `davy explain ${v.verdict_id}`)),
-    el("div", { class: "buttons" }, go(at - 1, "earlier"), go(at + 1, "later"), close, el("a", { class: "small", href: link(experiment.id, new URLSearchParams({ v: v.verdict_id })) }, "link to this verdict")));
+    el("div", { class: "buttons" }, ...(at < 0 ? [] : [go(at - 1, "earlier"), go(at + 1, "later")]), close, el("a", { class: "small", href: link(experiment.id, new URLSearchParams({ v: v.verdict_id })) }, "link to this verdict")));
 }
