@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from davy.pipes import guarded
 from schemas import __version__
 from schemas.errors import DavyError, InfrastructureError
 
@@ -105,6 +106,7 @@ def main() -> None:
     """Run the command line; errors become one sentence on stderr and an exit code."""
     debug = DEBUG in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
     try:
         app(args=arguments, prog_name="davy", standalone_mode=True)
     except DavyError as error:
@@ -113,9 +115,6 @@ def main() -> None:
         # findings begin with their place
         print(error if hasattr(error, "findings") else f"davy: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -127,6 +126,8 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(InfrastructureError.exit_code)
+    finally:
+        sys.stdout.flush()
 
 
 def _version(show: bool) -> None:
