@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from davy.positions import READS, Positions
+from davy.tls import Certificate
 from schemas.config import Config
 from schemas.errors import InfrastructureError
 from streams.membership import number
@@ -82,27 +83,35 @@ def watched(config: Config, role: str, stop: threading.Event) -> Generator[None]
 @contextmanager
 def answering(config: Config, role: str, fault: Fault) -> Generator[int]:
     """Answer while the context is open; gives the port. Raises `InfrastructureError` where it cannot be had."""
+    certificate = None if config.health.tls is None else Certificate(config.health.tls)
     server = _server(config.health.host, config.health.port, fault)
-    port = int(server.server_address[1])
+    port, scheme = int(server.server_address[1]), "http"
+    stop = threading.Event()
+    if certificate is not None:
+        scheme = "https"
+        # the handshake waits for whoever is to be answered: in that connection's own thread
+        server.socket = certificate.context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        certificate.renewing(stop)
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
-    log.info("health", address=f"http://{config.health.host}:{port}")
+    log.info("health", address=f"{scheme}://{config.health.host}:{port}")
     try:
-        with scraped(config, role, f"{config.health.host}:{port}"):
+        with scraped(config, role, f"{config.health.host}:{port}", scheme):
             yield port
     finally:
+        stop.set()
         server.shutdown()
         server.server_close()
         thread.join()
 
 
 @contextmanager
-def scraped(config: Config, role: str, address: str) -> Generator[Path]:
+def scraped(config: Config, role: str, address: str, scheme: str) -> Generator[Path]:
     """Tell Prometheus the address while the context is open; whoever is killed leaves the file to its successor."""
     path = config.data_dir / "scrape" / f"{role}-{number(config, role)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps([{"targets": [address], "labels": {"role": role}}]))
+    part.write_text(json.dumps([{"targets": [address], "labels": {"role": role, "__scheme__": scheme}}]))
     part.replace(path)
     try:
         yield path

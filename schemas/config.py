@@ -26,6 +26,7 @@ from pydantic import (
     field_validator,
 )
 
+from schemas.access import TOKENS_MAX, Oidc, Tls, Token
 from schemas.alerts import Alerts
 from schemas.errors import UserError
 from schemas.event import COLUMNS
@@ -90,11 +91,14 @@ Stored = Literal[
 
 
 class Http(Model):
-    """Where the web role listens; commands need `token` where there is one."""
+    """Where the web role listens; what changes something needs `token`, one of `tokens` or `oidc`, where there is any."""
 
     host: Text = "127.0.0.1"
     port: int = Field(default=7070, ge=0, le=65535, examples=["7070"])
     token: SecretStr | None = Field(default=None, min_length=1)
+    tokens: tuple[Token, ...] = Field(default=(), max_length=TOKENS_MAX, examples=["[{name: argo, sha256: ...}]"])
+    oidc: Oidc | None = Field(default=None, examples=["{issuer: 'https://login.example', audience: davy, grants: ...}"])
+    tls: Tls | None = Field(default=None, examples=["{certificate: tls.crt, key: tls.key}"])
 
 
 class Health(Model):
@@ -102,6 +106,7 @@ class Health(Model):
 
     host: Text = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535, examples=["7071"])
+    tls: Tls | None = Field(default=None, examples=["{certificate: tls.crt, key: tls.key}"])
 
 
 class Clickhouse(Model):

@@ -17,7 +17,8 @@ JSON over HTTP, UTC times as ISO 8601 with microseconds.
 - **Pages**: lists take `limit` and `cursor`; `next` is the cursor of the following page, null on the last.
 - **ETags**: an answer's `ETag`, sent again as `If-None-Match`, is answered by 304 while nothing changed.
 - **Errors**: `{"error": "one sentence"}`. 503 means that the broker, or what was read of it, is missing: ask again.
-- **Token**: where `http.token` is configured, whatever changes something needs `Authorization: Bearer TOKEN`.
+- **Token**: where `http.token`, `http.tokens` or `http.oidc` is configured, whatever changes something needs
+  `Authorization: Bearer TOKEN`; what a token may send depends on its scopes.
 - **Clock**: every answer says its time in `Davy-Now`, by which freshness is told.
 """
 ERROR: Json = {
@@ -34,7 +35,11 @@ PAGE: Json = {
         "next": {"type": ["integer", "null"], "description": "The next page's cursor; null: this is the last."},
     },
 }  # fmt: skip
-TOKEN: Json = {"type": "http", "scheme": "bearer", "description": "`http.token` in davy.yaml; not asked for without."}
+TOKEN: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`http:` in davy.yaml says whose; not asked for without.",
+}
 
 
 class Api(FastAPI):
@@ -74,6 +79,7 @@ def _as_answered(path: str, method: str, operation: Json) -> None:
     if "authorization" in names:
         operation["security"] = [{"token": []}, {}]
         responses["401"] = _refusal("The token is missing or wrong.")
+        responses["403"] = _refusal("It is not this caller's to send.")
         responses["503"] = _refusal("The broker does not take it.")
     if "{" in path:
         responses["404"] = _refusal("There is none of that name.")

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 
 from davy.web import answers, control_routes, flag_routes, history_routes
+from davy.web.access import Access
 from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
 from davy.web.api import Api
 from davy.web.console import Console, Text
@@ -35,6 +36,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+STRICT_TRANSPORT = f"max-age={365 * 86_400}"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STATIC = resources.files("davy.web").joinpath("static")
 PAGE_FILES = frozenset(entry.name for entry in STATIC.iterdir())
@@ -81,7 +83,8 @@ class Tagged(JSONResponse):
 def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     """The application over a feed that someone else runs."""
     app = Api(default_response_class=Tagged)
-    console = Console(config, feed, events, Clock.of(config))
+    clock = Clock.of(config)
+    console = Console(config, feed, events, clock, Access(config.http, clock))
     _guards(app, console.clock)
     for routes in (
         _service,
@@ -105,6 +108,8 @@ def _guards(app: FastAPI, clock: Clock) -> None:
         if tag is not None and tag in request.headers.get("if-none-match", ""):
             response = Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-cache"})
         response.headers["Davy-Now"] = iso(clock.now_us())
+        if request.url.scheme == "https":
+            response.headers["Strict-Transport-Security"] = STRICT_TRANSPORT
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
@@ -112,7 +117,7 @@ def _guards(app: FastAPI, clock: Clock) -> None:
     @app.exception_handler(AnyHTTPException)
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, AnyHTTPException)
-        return JSONResponse({"error": error.detail}, error.status_code)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def explain(request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from starlette.concurrency import run_in_threadpool
 
 from davy.commands import apply
 from davy.web import answers
+from davy.web.access import Access, Caller
 from davy.web.events import BEAT_S, Events
 from davy.web.feed import Feed
 from davy.web.state import Experiment
+from schemas.access import Scope
 from schemas.config import Config
 from schemas.control import Control
 from schemas.errors import InfrastructureError
@@ -42,6 +43,7 @@ class Console:
     feed: Feed
     events: Events
     clock: Clock
+    access: Access
 
     def known(self, experiment_id: str) -> Experiment:
         """The experiment; the feed's lock is held. 404 where there is none."""
@@ -81,14 +83,9 @@ class Console:
                 "before you: nothing was sent; look again",
             )
 
-    def allowed(self, authorization: str | None) -> None:
-        """401 unless the token came, where one is configured."""
-        token = self.config.http.token
-        if token is None:
-            return
-        given = (authorization or "").removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(given, token.get_secret_value().encode()):
-            raise HTTPException(401, "this needs the token: send it as Authorization: Bearer TOKEN")
+    async def allowed(self, authorization: str | None, scope: Scope) -> Caller:
+        """Who asks for what changes something; 401 or 403 where they may not."""
+        return await run_in_threadpool(self.access.caller, authorization, scope)
 
     async def send(self, *records: Control | FlagChange) -> None:
         """Write records; 503 where the broker does not take them."""

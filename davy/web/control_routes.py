@@ -1,4 +1,4 @@
-"""Routes by which people and programs steer: specs, commands, annotations. All of them need the token where one is set."""
+"""Routes by which people and programs steer: specs, commands, annotations. All of them need a token where one is set."""
 
 # pyright: reportUnusedFunction=false
 # Routes are used by their decorators.
@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ConfigDict, Field
 
 from davy.commands import apply
+from davy.web.access import NOBODY
 from davy.web.answers import Json
 from davy.web.console import TEXT_MAX, Console, Strict, Text
 from davy.web.events import ANNOTATION_KEY
@@ -83,11 +84,11 @@ def routes(app: FastAPI, console: Console) -> None:
 
     @app.post("/v1/experiments", status_code=202, openapi_extra=yaml_body(SPEC_EXAMPLE))
     async def put_in_force(
-        request: Request, actor: Actor = "http", reason: Reason = "applied",
+        request: Request, actor: Actor = NOBODY, reason: Reason = "applied",
         authorization: Annotated[str | None, Header()] = None,
     ) -> Response:  # fmt: skip
         """Specs as YAML, one or more documents: all of them or none."""
-        console.allowed(authorization)
+        caller = await console.allowed(authorization, "spec")
         try:
             document = (await request.body()).decode("utf-8")
             specs = load_specs(document, path="request")
@@ -97,7 +98,7 @@ def routes(app: FastAPI, console: Console) -> None:
             found = [str(finding) for finding in errors.findings]
             return JSONResponse({"error": found[0], "findings": found}, 400)
         now_us = console.clock.now_us()
-        await console.send(*(apply.applied(spec, now_us, actor, reason) for spec in specs))
+        await console.send(*(apply.applied(spec, now_us, caller.actor(actor), reason) for spec in specs))
         return JSONResponse({"accepted": True, "experiments": [spec.id for spec in specs]}, 202)
 
     @app.post("/v1/experiments/{experiment_id}/commands", responses={409: {"description": "Another came first."}})
@@ -105,7 +106,7 @@ def routes(app: FastAPI, console: Console) -> None:
         experiment_id: str, body: CommandBody, authorization: Annotated[str | None, Header()] = None
     ) -> Json:
         """A person's command: it lands in the ledger with who, when and why, and the rollout obeys it."""
-        console.allowed(authorization)
+        caller = await console.allowed(authorization, "command")
         with console.feed.lock:
             known = console.known(experiment_id)
             if body.variant is not None and body.variant not in known.spec.candidates:
@@ -113,7 +114,7 @@ def routes(app: FastAPI, console: Console) -> None:
             console.seen(known, body.after)
             command_id = str(uuid.uuid4())
             what = Command(command_id, body.command, body.variant)
-            record = Control(experiment_id, console.clock.now_us(), body.actor, body.reason, what)
+            record = Control(experiment_id, console.clock.now_us(), caller.actor(body.actor), body.reason, what)
             before, known.command = known.command, record  # the next person is told, before it is read back
         try:
             await console.send(record)
@@ -127,10 +128,11 @@ def routes(app: FastAPI, console: Console) -> None:
     @app.post("/v1/annotations")
     async def annotate(body: AnnotationBody, authorization: Annotated[str | None, Header()] = None) -> Json:
         """A note shown on every chart, at its time or now."""
-        console.allowed(authorization)
+        caller = await console.allowed(authorization, "annotation")
         try:
             time_us = console.clock.now_us() if body.time is None else micros(body.time)
         except ValueError as error:
             raise HTTPException(400, f"time: {error}") from error
-        await console.send(Control(ANNOTATION_KEY, time_us, "http", "annotation", Annotation(body.text, body.tags)))
+        note = Annotation(body.text, body.tags)
+        await console.send(Control(ANNOTATION_KEY, time_us, caller.actor(NOBODY), "annotation", note))
         return {"accepted": True}

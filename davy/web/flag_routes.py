@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from davy.web.access import NOBODY
 from davy.web.answers import Json
 from davy.web.console import Console
 from davy.web.control_routes import Actor, Reason, yaml_body
@@ -95,11 +96,11 @@ def routes(app: FastAPI, console: Console) -> None:
 
     @app.put("/v1/flags/{key}", status_code=202, openapi_extra=yaml_body(EXAMPLE), responses=TAKEN)
     async def put_flag(
-        key: str, request: Request, actor: Actor = "http", reason: Reason = "set",
+        key: str, request: Request, actor: Actor = NOBODY, reason: Reason = "set",
         authorization: Annotated[str | None, Header()] = None,
     ) -> Response:  # fmt: skip
         """A flag as YAML or JSON."""
-        console.allowed(authorization)
+        actor = (await console.allowed(authorization, "flag")).actor(actor)
         _not_of_experiment(console, key)
         try:
             text = (await request.body()).decode("utf-8")
@@ -118,12 +119,12 @@ def routes(app: FastAPI, console: Console) -> None:
     @app.delete("/v1/flags/{key}", responses=TAKEN)
     async def delete_flag(
         key: str,
-        actor: Actor = "http",
+        actor: Actor = NOBODY,
         reason: Reason = "removed",
         authorization: Annotated[str | None, Header()] = None,
     ) -> Json:
         """Remove a flag: whoever asks gets the default of their own code."""
-        console.allowed(authorization)
+        actor = (await console.allowed(authorization, "flag")).actor(actor)
         _not_of_experiment(console, key)
         with console.feed.lock:
             if key not in console.feed.state.flags:

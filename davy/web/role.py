@@ -10,6 +10,7 @@ import uvicorn
 from prometheus_client import REGISTRY
 
 from davy.health import Standings, scraped
+from davy.tls import Certificate
 from davy.web.app import make
 from davy.web.events import Events
 from davy.web.feed import Feed
@@ -30,23 +31,28 @@ def serve(config: Config, stop: threading.Event) -> None:
     """Answer HTTP until `stop` is set. Raises `InfrastructureError` where the broker or the port are not to be had."""
     kafka.require_broker(config)
     ensure_topics(config)
+    certificate = None if config.http.tls is None else Certificate(config.http.tls)
     listener = listening(config.http.host, config.http.port)
     feed, events = Feed(config, stop), Events(stop)
     feed.listen(events.publish)
     REGISTRY.register(Rollouts(feed))
     REGISTRY.register(Standings({**feed.positions.standings, "web": feed.standing}, feed.faults))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make(config, feed, events), log_config=None, access_log=False, timeout_graceful_shutdown=STOP_S,
-            server_header=False, lifespan="off",
-        )
+    settings = uvicorn.Config(
+        make(config, feed, events), log_config=None, access_log=False, timeout_graceful_shutdown=STOP_S,
+        server_header=False, lifespan="off",
     )  # fmt: skip
+    if certificate is not None:
+        settings.load()
+        settings.ssl = certificate.context
+        certificate.renewing(stop)
+    server = uvicorn.Server(settings)
     feed.start()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
     address = f"{config.http.host}:{listener.getsockname()[1]}"
-    log.info("ready", address=f"http://{address}")
-    with scraped(config, "web", address):
+    scheme = "http" if certificate is None else "https"
+    log.info("ready", address=f"{scheme}://{address}")
+    with scraped(config, "web", address, scheme):
         while not stop.wait(WATCH_S):
             if not thread.is_alive() or not feed.is_alive():
                 stop.set()

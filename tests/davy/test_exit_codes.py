@@ -49,7 +49,7 @@ ALONE = [
     ("shift spec.yaml --weight 10%", 0), ("shift spec.yaml", 2), ("ledger --head x", 2), ("ledger a b", 2),
     ("export nothing", 2), ("status --timeout never", 2), ("repair --partition 0 --blocks x", 2), ("run jugde", 2),
     ("doctor --config bad.yaml", 2),    ("replay bad.yaml x.avro", 2), ("replay", 2), ("subscribe --once", 2),
-    ("support --out none/x.tar.gz", 2),
+    ("support --out none/x.tar.gz", 2), ("token argo", 0), ("token argo --scope all", 2),
     ("support --config bad.yaml", 2), ("support --out x.tar.gz", 0), *((f"{name} cart-1", 2) for name in PEOPLE),
 ]  # fmt: skip
 """Without a broker, in a folder with the files named."""

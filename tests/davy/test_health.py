@@ -70,7 +70,7 @@ def address(config: Config, role: str) -> str | None:
     if not path.exists():
         return None
     (group,) = json.loads(path.read_text())
-    assert group["labels"] == {"role": role}
+    assert group["labels"] == {"role": role, "__scheme__": "http"}
     return group["targets"][0]
 
 
