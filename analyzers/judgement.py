@@ -30,7 +30,7 @@ _UNJUDGED = "neither sample ratio nor throughput is judged"
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The part of a verdict that follows from evidence; `needed` is None once all is decided."""
+    """The part of a verdict that follows from evidence; `needed` is None once all is decided, `budget` where nothing is."""
 
     action: Action
     conclusion: Conclusion
@@ -38,7 +38,7 @@ class Judgement:
     evidence: tuple[Evidence, ...]
     needed: Mapping[str, Needed] | None
     weight: float
-    budget: Budget
+    budget: Budget | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@
    detector tells: its alarms are chosen by the past, the evidence is not.
 
 What this promises rests on windows before and after being alike where nothing changed: a change of everybody's traffic within
-minutes is the release's for it. A spike opens a question that later windows deny: it is said, and nothing acts. Pure.
+minutes is the release's for it. A spike opens a question that later windows deny: it is said, and nothing acts. One too short
+to open any is said as an anomaly once it is over, a change for the better when it is found. Pure.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass, replace
+from statistics import median, pstdev
 
 import numpy as np
 
@@ -27,7 +29,9 @@ from analyzers.detectors import seasonal
 from analyzers.judgement import Judgement, judge_watch
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced, plan_of
+from schemas.change import ChangeKind
 from schemas.spec import ExperimentSpec, SliSpec, Step
+from schemas.verdict import Conclusion
 
 PAIRS = 72
 """Windows that may answer one question; as many from before the promotion warm the detectors up."""
@@ -35,15 +39,16 @@ KEPT = 108
 """Latest windows that the begin of a change is looked for in."""
 LIKELY = 1.92
 """Half of the 95 % point of chi-square with one degree: begins whose log-likelihood is within are in the interval."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
-    """One enforced SLI: `values` of the latest windows, NaN where it had none."""
-
-    sli: str
-    detector: seasonal.State
-    values: array[float]
+SPIKE_SIGMAS = 8
+"""So many standard deviations of the windows before, and the tolerance, must a window be away from their median to be the
+begin of a spike: few requests scatter widely, and what is allowed is no news."""
+USUAL = 72
+"""Latest windows that a spike is held against."""
+USUAL_MIN = 24
+LATEST = 12
+"""Windows that say whether a change is over."""
+SPIKE_WINDOWS = 36
+"""What lasts longer is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,26 @@ class Change:
     latest_us: int
     before: float
     after: float
+    kind: ChangeKind = "change"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is to be said after a window, and of which change."""
+
+    judgement: Judgement
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """One enforced SLI: `values` of the latest windows, NaN where it had none; `spike`: one that is not over, up to
+    the window where it was furthest."""
+
+    sli: str
+    detector: seasonal.State
+    values: array[float]
+    spike: Change | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +95,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watch:
-    """One promoted candidate; `starts` of the windows whose values are kept, `next_us` that of the next one."""
+    """One promoted candidate, or a version of a service that no experiment judges (`promoted` False). `starts` of the windows
+    whose values are kept, `next_us` that of the next one."""
 
     candidate: str
     since_us: int
@@ -80,6 +106,7 @@ class Watch:
     question: Question | None = None
     asked: int = 0
     done: bool = False
+    promoted: bool = True
 
     @property
     def reference_us(self) -> int | None:
@@ -88,13 +115,13 @@ class Watch:
         return None if question is None else question.reference[question.used]
 
 
-def start(spec: ExperimentSpec, candidate: str, since_us: int, first_us: int) -> Watch:
+def start(spec: ExperimentSpec, candidate: str, since_us: int, first_us: int, *, promoted: bool = True) -> Watch:
     """Of a candidate that has all traffic since `since_us`; `first_us`: the first window to look at."""
     series = [Series(sli.name, seasonal.DETECTOR.start(), array("d")) for sli in _enforced(spec)]
-    return Watch(candidate, since_us, first_us, series=tuple(series), done=not series)
+    return Watch(candidate, since_us, first_us, series=tuple(series), done=not series, promoted=promoted)
 
 
-def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow) -> tuple[Watch, Said | None]:
     """After the next closed window, and what is to be said about it, None for nothing.
 
     `whole`: what the service as a whole did in it. `pair`: the candidate, and as its control the content of the window at
@@ -103,7 +130,7 @@ def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow)
     if pair.start_us != watch.next_us:
         raise ValueError(f"window {pair.start_us} is out of turn: {watch.next_us} comes next")
     over = pair.end_us - watch.since_us >= spec.rollback.window_us
-    watch, alarms = _look(spec, replace(watch, next_us=pair.end_us, done=over), whole, pair)
+    watch, alarms, spikes = _look(spec, replace(watch, next_us=pair.end_us, done=over), whole, pair)
     if watch.question is not None:
         return _answer(spec, watch, watch.question, pair)
     if pair.start_us < watch.since_us or not pair.steady:
@@ -112,22 +139,57 @@ def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow)
         change = _located(sli, watch.starts, watch.series[place].values)
         if change is not None and _worse(sli, change):
             return _ask(spec, watch, change, pair)
+        if change is not None:
+            return _told(spec, _since(watch, change), change, "HEALTHY", "this is for the better")
+    for change in spikes:
+        lasted = reasons.time(change.latest_us - change.begun_us + pair.end_us - pair.start_us)
+        return _told(spec, watch, change, "INCONCLUSIVE", f"an anomaly of {lasted}, on which nothing acts")
     return watch, None
 
 
 def _look(
     spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow
-) -> tuple[Watch, list[tuple[SliSpec, int]]]:
-    """Every detector after one more window, and the SLIs of which one told a change."""
+) -> tuple[Watch, list[tuple[SliSpec, int]], list[Change]]:
+    """Every detector after one more window, the SLIs of which one told a change, and spikes that are over."""
     alarms: list[tuple[SliSpec, int]] = []
+    spikes: list[Change] = []
     after: list[Series] = []
     for place, (sli, held) in enumerate(zip(_enforced(spec), watch.series, strict=True)):
         seen = value(spec, sli, whole, pair) if pair.steady else math.nan
         state, found = seasonal.DETECTOR.step(held.detector, array("q", [pair.start_us]), array("d", [seen]))
         if found.changes[0]:
             alarms.append((sli, place))
-        after.append(Series(sli.name, state, array("d", [*held.values, seen][-KEPT:])))
-    return replace(watch, starts=(*watch.starts, pair.start_us)[-KEPT:], series=tuple(after)), alarms
+        spike, over = _spike(sli, held, seen, pair)
+        spikes += [over] if over else []
+        after.append(Series(sli.name, state, array("d", [*held.values, seen][-KEPT:]), spike))
+    return replace(watch, starts=(*watch.starts, pair.start_us)[-KEPT:], series=tuple(after)), alarms, spikes
+
+
+def _spike(sli: SliSpec, held: Series, seen: float, pair: PairWindow) -> tuple[Change | None, Change | None]:
+    """The spike that goes on after a window, and the one that is over with it; `latest_us` is where it was seen last."""
+    spike, start_us = held.spike, pair.start_us
+    if spike is None:
+        usual = [value for value in held.values[-USUAL:] if math.isfinite(value)]
+        if len(usual) < USUAL_MIN or not math.isfinite(seen):
+            return None, None
+        before = median(usual)
+        allowed = sli.tolerance.value * (abs(before) if sli.tolerance.kind == "relative" else 1.0)
+        if abs(seen - before) <= max(SPIKE_SIGMAS * pstdev(usual), allowed):
+            return None, None
+        return Change(sli.name, start_us, start_us, start_us, before, seen, "anomaly"), None
+    away, furthest = abs(seen - spike.before), abs(spike.after - spike.before)
+    lasts = away > furthest / 2 and start_us - spike.begun_us < SPIKE_WINDOWS * (pair.end_us - start_us)
+    if not lasts:
+        return None, spike
+    return replace(spike, latest_us=start_us, after=seen if away > furthest else spike.after), None
+
+
+def _told(
+    spec: ExperimentSpec, watch: Watch, change: Change, conclusion: Conclusion, why: str
+) -> tuple[Watch, Said | None]:
+    """Something on which nothing acts."""
+    reason = f"{_sentence(spec, watch, change)}: {why}"
+    return watch, Said(Judgement("CONTINUE", conclusion, reason, (), None, 1.0, None), change)
 
 
 def value(spec: ExperimentSpec, sli: SliSpec, content: ArmWindow, pair: PairWindow) -> float:
@@ -138,7 +200,7 @@ def value(spec: ExperimentSpec, sli: SliSpec, content: ArmWindow, pair: PairWind
     return math.nan if read is None else read
 
 
-def _ask(spec: ExperimentSpec, watch: Watch, change: Change, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+def _ask(spec: ExperimentSpec, watch: Watch, change: Change, pair: PairWindow) -> tuple[Watch, Said | None]:
     reference = tuple(start for start in watch.starts if start < change.earliest_us)[-PAIRS:]
     if not reference:
         return watch, None
@@ -147,30 +209,44 @@ def _ask(spec: ExperimentSpec, watch: Watch, change: Change, pair: PairWindow) -
     return _said(spec, replace(watch, question=Question(change, trial, reference), asked=asked), pair)
 
 
-def _answer(spec: ExperimentSpec, watch: Watch, question: Question, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+def _answer(spec: ExperimentSpec, watch: Watch, question: Question, pair: PairWindow) -> tuple[Watch, Said | None]:
+    change = question.change
     question = replace(question, trial=trials.step(question.trial, pair), used=question.used + 1)
     after, said = _said(spec, replace(watch, question=question), pair)
-    lasts = pair.end_us - question.change.begun_us >= spec.policy.sustained_us
-    if said is not None and said.action == "ROLLBACK" and lasts:
-        return replace(after, question=None, done=True), said
-    if question.used < len(question.reference) and not watch.done:
+    lasts = pair.end_us - change.begun_us >= spec.policy.sustained_us
+    if said is not None and said.judgement.action == "ROLLBACK" and lasts:
+        return replace(_since(after, change), question=None, done=True), said
+    if said is None or (question.used < len(question.reference) and not watch.done):
         return after, None
-    # what was found is the new level: later changes are looked for since then only
-    at = sum(start < question.change.begun_us for start in after.starts)
-    rest = [replace(held, values=held.values[at:]) for held in after.series]
-    after = replace(after, question=None, starts=after.starts[at:], series=tuple(rest))
-    denied = "it did not last, or stays within what is allowed"
-    return after, None if said is None else replace(said, reason=f"{said.reason}; {denied}")
+    over = _over(change, next(held for held in after.series if held.sli == change.sli))
+    denied = "it did not last" if over else "it stays within what is allowed"
+    judgement = replace(said.judgement, reason=f"{said.judgement.reason}; {denied}")
+    told = Said(judgement, replace(change, kind="anomaly") if over else change)
+    return replace(_since(after, change), question=None), told
 
 
-def _said(spec: ExperimentSpec, watch: Watch, pair: PairWindow) -> tuple[Watch, Judgement | None]:
+def _since(watch: Watch, change: Change) -> Watch:
+    """What was found is the new level: later changes are looked for since then only."""
+    at = sum(start < change.begun_us for start in watch.starts)
+    rest = [replace(held, values=held.values[at:], spike=None) for held in watch.series]
+    return replace(watch, starts=watch.starts[at:], series=tuple(rest))
+
+
+def _over(change: Change, held: Series) -> bool:
+    """Whether the latest windows are nearer to what was before."""
+    latest = [value for value in held.values[-LATEST:] if math.isfinite(value)]
+    return bool(latest) and abs(median(latest) - change.before) < abs(median(latest) - change.after)
+
+
+def _said(spec: ExperimentSpec, watch: Watch, pair: PairWindow) -> tuple[Watch, Said | None]:
     """What the open question's evidence says now."""
     question = watch.question
     if question is None:
         return watch, None
     situation = Situation(pair.end_us, 0, 1, True, watch.since_us, watch.since_us)
     asked = question_spec(spec, watch.asked)
-    return watch, judge_watch(asked, question.trial, situation, _sentence(spec, watch, question.change))
+    judgement = judge_watch(asked, question.trial, situation, _sentence(spec, watch, question.change))
+    return watch, Said(judgement, question.change)
 
 
 def question_spec(spec: ExperimentSpec, number: int) -> ExperimentSpec:
@@ -205,10 +281,10 @@ def _sentence(spec: ExperimentSpec, watch: Watch, change: Change) -> str:
     sli = next(sli for sli in spec.slis if sli.name == change.sli)
     show = kinds()[sli.type].show
     verb = "rose" if change.after > change.before else "fell"
-    since = reasons.time(max(change.begun_us - watch.since_us, 0))
+    since = f", {reasons.time(max(change.begun_us - watch.since_us, 0))} after the promotion" if watch.promoted else ""
     return (
         f"{sli.name} {verb} from {show(sli, change.before)} to {show(sli, change.after)} at {_clock(change.begun_us)} UTC "
-        f"({_clock(change.earliest_us)} to {_clock(change.latest_us)}), {since} after the promotion"
+        f"({_clock(change.earliest_us)} to {_clock(change.latest_us)}){since}"
     )
 
 

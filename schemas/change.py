@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from schemas.record import Record
+
+ChangeKind = Literal["change", "anomaly"]
+"""An anomaly is over: nothing acts on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Link(Record):
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent(Record):
-    """A change of one SLI: when it began (estimate, and where it may lie), its levels before and after in the SLI's unit."""
+    """A change of one SLI: when it began (estimate, and where it may lie), its levels before and after in the SLI's unit. Of
+    an anomaly `latest_at` is when it was seen last, `after` its furthest."""
 
     sli: str
     begun_at: int
@@ -45,6 +49,7 @@ class ChangeEvent(Record):
     after: float
     carriers: tuple[Carrier, ...] = ()
     links: tuple[Link, ...] = ()
+    kind: ChangeKind = "change"
 
     @classmethod
     def from_avro(cls, data: Mapping[str, Any]) -> Self:

@@ -99,6 +99,7 @@ def event(
     return ChangeEvent(
         change.sli, change.begun_us, change.earliest_us, change.latest_us, change.before, change.after,
         tuple(_carriers(sli, before, after, dimensions, rises)), tuple(sorted(nearest, key=lambda link: link.time)),
+        change.kind,
     )  # fmt: skip
 
 

@@ -146,13 +146,11 @@ class Experiment:
         for name in list(self.watches):
             held = self.watches[name]
             while not held.done and held.next_us + length <= closed_us:
-                asked = held.question
                 labels = windows.labels(self.group, held.next_us)
                 pair = self._watched_pair(held, self._arms(labels), windows)
-                held, judgement = watching.step(self.spec, held, ArmWindow.sum(labels.values()), pair)
-                asked = held.question or asked
-                if judgement is not None:
-                    said.append(Judged(name, held.next_us, last, judgement, "watch", asked and asked.change))
+                held, word = watching.step(self.spec, held, ArmWindow.sum(labels.values()), pair)
+                if word is not None:
+                    said.append(Judged(name, held.next_us, last, word.judgement, "watch", word.change))
             self.watches[name] = held
         return said
 

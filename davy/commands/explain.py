@@ -219,6 +219,8 @@ def change_lines(verdict: Verdict, spec: ExperimentSpec | None) -> list[str]:
         return "–" if value is None else f"{value:.4g}" if sli is None else level(sli, value)
 
     moved = f"{change.sli} from {show(change.before)} to {show(change.after)}"
+    if change.kind == "anomaly":
+        moved = f"an anomaly, {moved}"
     when = f"at {iso(change.begun_at)} (between {iso(change.earliest_at)} and {iso(change.latest_at)})"
     lines = [f"{moved} {when}"]
     for one in change.carriers:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.change import ChangeEvent
+from schemas.change import ChangeEvent, ChangeKind
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.decision import Decision
 from schemas.errors import DavyError
@@ -51,12 +51,16 @@ def _evidence(verdict: Verdict, position: int, item: Evidence) -> Row:
     }  # fmt: skip
 
 
+CHANGE_KINDS: Mapping[ChangeKind, str] = {"change": "change_point", "anomaly": "anomaly"}
+
+
 def _change(verdict: Verdict, change: ChangeEvent) -> Row:
     carried = [
         f"{one.dimension}={one.value}: {100 * one.share:.0f} %" for one in change.carriers if one.value is not None
     ]
     return {
-        "experiment_id": verdict.experiment_id, "time": change.begun_at, "kind": "change_point", "actor": "judge",
+        "experiment_id": verdict.experiment_id, "time": change.begun_at, "kind": CHANGE_KINDS[change.kind],
+        "actor": "judge",
         "reason": verdict.reason, "text": change.sli, "tags": carried, "variant": verdict.variant, "step": None,
         "weights": {},
     }  # fmt: skip

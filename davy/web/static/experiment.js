@@ -150,7 +150,7 @@ function changes(detail) {
   return card("Changes after the promotion", {}, ...detail.changes.map((change) => {
     const sli = detail.slis.find((each) => each.name === change.sli) ?? { type: "" };
     return el("div", {},
-      el("p", {}, el("span", { class: `pill ${change.action === "ROLLBACK" ? "bad" : "wait"}` }, change.action), ` ${change.variant}, ${change.sli}: ${value(sli, change.before)} to ${value(sli, change.after)} at ${both(Date.parse(change.begun_at))}. `, said(change.reason)),
+      el("p", {}, el("span", { class: `pill ${change.action === "ROLLBACK" ? "bad" : "wait"}` }, change.kind === "anomaly" ? "anomaly" : change.action), ` ${change.variant}, ${change.sli}: ${value(sli, change.before)} to ${value(sli, change.after)} at ${both(Date.parse(change.begun_at))}. `, said(change.reason)),
       el("ul", { class: "quiet" },
         ...change.carriers.map((one) => el("li", {}, `${one.dimension} ${one.value ?? "(all others)"} carries ${percent(one.share, 2)}: ${value(sli, one.before)} to ${value(sli, one.after)}`)),
         ...change.links.map((link) => el("li", {}, `${both(Date.parse(link.time))}: ${link.text}`))));

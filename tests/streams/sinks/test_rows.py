@@ -54,6 +54,8 @@ def test_what_the_watch_asks_about_is_a_change_that_later_verdicts_replace() -> 
     assert json.loads(str(second["verdicts"][0]["change"]))["links"][0]["text"] == "deploy"
     assert Verdict.decode(told[0].encode()) == told[0]
     assert of_verdict(records.verdict().encode())["changes"] == []
+    spike = replace(told[0], change=replace(change, kind="anomaly"))
+    assert [row["kind"] for row in of_verdict(spike.encode())["changes"]] == ["anomaly"]
 
 
 def test_a_spec_that_cannot_be_read_keeps_its_text() -> None:
