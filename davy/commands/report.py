@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,16 +28,21 @@ UNKNOWN = 3
 STEPS_MAX = 200
 """More lines of the ledger are not shown."""
 LISTED_MAX = 1_000
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
+    "table{border-collapse:collapse}td,th{border:1px solid #8888;padding:.2rem .6rem;text-align:left}"
+)
+STYLE_SHA256 = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""For a policy that allows this style and no other."""
 HTML_HEAD = (
     "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-    "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
-    "table{border-collapse:collapse}td,th{border:1px solid #8888;padding:.2rem .6rem;text-align:left}</style>"
+    f"<title>Davy report</title><style>{STYLE}</style>"
 )
 
 
 def report(experiment: str, config: Config, out: Path | None, as_json: bool = False) -> int:
     """Print it, or write it to `out`, whose suffix says how; raises `UnknownId`, `UserError`."""
-    text = "\n".join(_lines(experiment, config)) + "\n"
+    text = markdown(experiment, config)
     if out is None:
         print(json.dumps({"experiment_id": experiment, "markdown": text}) if as_json else text.rstrip())
         return 0
@@ -46,11 +53,16 @@ def report(experiment: str, config: Config, out: Path | None, as_json: bool = Fa
     return 0
 
 
-def as_html(markdown: str) -> str:
+def markdown(experiment: str, config: Config) -> str:
+    """The report; raises `UnknownId`."""
+    return "\n".join(_lines(experiment, config)) + "\n"
+
+
+def as_html(text: str) -> str:
     """One page without anything from elsewhere; HTML in the text stays text."""
     from markdown_it import MarkdownIt
 
-    return HTML_HEAD + MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return HTML_HEAD + MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
 
 
 def find(words: str, config: Config, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from davy.web.state import Experiment, State, action_at, worst
 from schemas.budget import BudgetStatus
 from schemas.codec import iso
 from schemas.control import Command, Control
+from schemas.probe import ProbeResult
 from schemas.spec import SliSpec
 from schemas.verdict import Verdict
 
@@ -102,9 +103,11 @@ def changes(verdicts: Iterable[Verdict]) -> list[Json]:
 
 
 def detail(
-    experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = (), verdicts: Iterable[Verdict] = ()
-) -> Json:
-    """Everything about one experiment but its history; `found` are the error budgets of its service, `verdicts` its own."""
+    experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = (), verdicts: Iterable[Verdict] = (),
+    probes: Iterable[ProbeResult] = (), dead_letters: int = 0,
+) -> Json:  # fmt: skip
+    """Everything about one experiment but its history; `found` are the error budgets of its service, `probes` those of what
+    it depends on, `verdicts` its own; `dead_letters` are of all topics."""
     spec = experiment.spec
     return summary(experiment, now_us) | {
         "hypothesis": spec.hypothesis, "randomization": spec.randomization, "control": spec.control,
@@ -114,7 +117,8 @@ def detail(
         "command": experiment.command and asked(experiment.command),
         "policy": {"alpha": spec.policy.alpha, "beta": spec.policy.beta, "min_requests": spec.policy.min_requests},
         "verdicts": {name: verdict.to_json() for name, verdict in experiment.current().items()},
-        "error_budgets": budgets(found), "changes": changes(verdicts), "spec": spec.source,
+        "error_budgets": budgets(found), "changes": changes(verdicts), "probes": [probe.to_json() for probe in probes],
+        "dead_letters": dead_letters, "spec": spec.source,
     }  # fmt: skip
 
 

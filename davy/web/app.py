@@ -169,7 +169,10 @@ def _records(app: FastAPI, console: Console) -> None:
             found = console.known(experiment_id)
             state = console.feed.state
             verdicts = state.verdicts.of(experiment_id)
-            return answers.detail(found, console.clock.now_us(), state.budgets_of(found.spec), verdicts)
+            return answers.detail(
+                found, console.clock.now_us(), state.budgets_of(found.spec), verdicts, state.probes_of(found.spec),
+                console.feed.positions.dead_letters,
+            )  # fmt: skip
 
     @app.get("/v1/experiments/{experiment_id}/verdicts")
     def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
@@ -201,6 +204,14 @@ def _records(app: FastAPI, console: Console) -> None:
             held = list(console.feed.state.budgets.values())
         found = [status for status in held if service in (None, status.service)]
         return answers.paged(sorted(found, key=lambda status: (status.left, status.key)), limit, cursor)
+
+    @app.get("/v1/probes")
+    def probes(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """The last probe of each dependency and its circuit: of all, or of those of one service."""
+        with console.feed.lock:
+            held = list(console.feed.state.probes.values())
+        found = [probe for probe in held if service is None or service in probe.services]
+        return answers.paged(sorted(found, key=lambda probe: (probe.target, probe.kind)), limit, cursor)
 
     @app.get("/v1/annotations")
     def annotations() -> Json:

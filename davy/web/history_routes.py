@@ -9,12 +9,14 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, HTTPException, Query
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from davy import recall
+from davy.commands import report
 from davy.store import asking
 from davy.web import history
 from davy.web.answers import Json
@@ -22,7 +24,7 @@ from davy.web.console import Console
 from davy.web.history import POINTS_DEFAULT, POINTS_MAX, SECOND_US
 from schemas.codec import iso, micros
 from schemas.config import Config
-from schemas.errors import DavyError
+from schemas.errors import DavyError, UnknownId
 from schemas.spec import ExperimentSpec
 
 STORE_S = 1.0
@@ -36,6 +38,14 @@ SPAN_US_MAX = YEARS_MAX * 366 * 86_400 * SECOND_US
 END_US_MAX = micros("2100-01-01T00:00:00Z")
 """Old servers count to 2106."""
 
+REPORT_POLICY = f"default-src 'none'; style-src 'sha256-{report.STYLE_SHA256}'; frame-ancestors 'none'; base-uri 'none'"
+"""The page has one style, within itself."""
+REPORT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {}, "text/markdown": {}}},
+    503: {"description": "The store cannot be asked."},
+}
+
+Format = Literal["json", "markdown", "html"]
 Moment = Annotated[str | None, Query(max_length=40, examples=["2026-11-25T12:00:00Z"])]
 Points = Annotated[int, Query(ge=2, le=POINTS_MAX)]
 T = TypeVar("T")
@@ -125,6 +135,28 @@ def routes(app: FastAPI, console: Console) -> None:
         if not answer:
             raise HTTPException(404, f"{experiment_id} has no verdict {verdict_id!r}")
         return answer
+
+    @app.get("/v1/experiments/{experiment_id}/report", responses=REPORT)
+    async def learned(experiment_id: str, format: Format = "json") -> Response:
+        """What was learned from an experiment, as `davy report` writes it: JSON with its Markdown, or the text itself."""
+        with console.feed.lock:
+            console.known(experiment_id)
+
+        def question() -> Json:
+            try:
+                return {"experiment_id": experiment_id, "markdown": report.markdown(experiment_id, console.config)}
+            except UnknownId as error:
+                return {"error": str(error)}
+
+        answer = await desk.ask(("report", experiment_id), question)
+        if "error" in answer:
+            raise HTTPException(404, answer["error"])
+        if format == "markdown":
+            return Response(answer["markdown"], media_type="text/markdown; charset=utf-8")
+        if format == "html":
+            page = report.as_html(answer["markdown"])
+            return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
+        return JSONResponse(answer)
 
 
 def _history(config: Config, spec: ExperimentSpec, begin_us: int | None, end_us: int, points: int, now_us: int) -> Json:

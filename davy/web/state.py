@@ -180,6 +180,11 @@ class State:
         place = (spec.service, spec.environment)
         return [status for status in self.budgets.values() if (status.service, status.environment) == place]
 
+    def probes_of(self, spec: ExperimentSpec) -> list[ProbeResult]:
+        """The last probe of each thing that the service of an experiment depends on, by name."""
+        found = [probe for probe in self.probes.values() if spec.service in probe.services]
+        return sorted(found, key=lambda probe: (probe.target, probe.kind))
+
     def _flag(self, change: FlagChange) -> bool:
         if change.document is None:
             news = self.flags.pop(change.key, None) is not None

@@ -12,7 +12,7 @@ import uvicorn
 
 from davy.web.app import make
 from davy.web.events import Events
-from davy.web.feed import Feed
+from davy.web.feed import READERS, Feed
 from davy.web.role import listening
 from davy.web.state import Experiment, Record
 from schemas.config import Config, load_config
@@ -68,7 +68,8 @@ class Served:
             with self.feed.lock:
                 news = self.feed.state.take(record)
             if news:
-                self._events.publish(type(record).__name__.lower().replace("summary", ""), record.to_json())
+                name = next(name for name, kind in READERS.items() if isinstance(record, kind))
+                self._events.publish(name.removesuffix("s"), record.to_json())
 
 
 @contextmanager

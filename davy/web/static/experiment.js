@@ -1,8 +1,9 @@
 // One experiment: in five seconds what is wrong, why Davy thinks so, what it did, and what one can do.
 import { act } from "./act.js";
 import { Board, card, el, said } from "./dom.js";
-import { DOES, both, clock, percent, span as lasting, standing, value } from "./format.js";
+import { DOES, both, clock, millis, percent, span as lasting, standing, value } from "./format.js";
 import { ledger } from "./ledger.js";
+import { marks as marking } from "./marks.js";
 import { Past } from "./past.js";
 import { range } from "./range.js";
 import { byArm, sliCard } from "./slis.js";
@@ -10,7 +11,7 @@ import { Records, all, get, listen, now } from "./store.js";
 import { explanation, timeline } from "./timeline.js";
 import { read, set } from "./view.js";
 
-const REDRAW_MS = 500, NEEDS = 3, LOOK_MS = 300e3;
+const REDRAW_MS = 500, NEEDS = 3, LOOK_MS = 300e3, NOTED_MS = 600e3;
 
 export function experiment(main, id, health) {
   const board = new Board(main), records = new Records(), path = `/v1/experiments/${encodeURIComponent(id)}`;
@@ -42,19 +43,20 @@ export function experiment(main, id, health) {
   }
   const soon = () => { timer ??= setTimeout(renew, REDRAW_MS); };
 
-  function shown(windows, verdicts, decisions) {
+  function shown(windows, verdicts, decisions, annotations) {
     const { ask } = read(), from = Number(ask.get("from")), to = Number(ask.get("to"));
     if (from && to > from) return [from, to];
     const times = [...(past.since ? [past.since] : []), ...windows.flatMap((w) => [Date.parse(w.start), Date.parse(w.end)]), ...verdicts.map((v) => Date.parse(v.event_time)), ...decisions.map((d) => Date.parse(d.time))];
-    const last = times.length ? times.reduce((a, b) => Math.max(a, b)) : Date.now(), first = times.length ? times.reduce((a, b) => Math.min(a, b)) : last - 60000;
+    const known = times.length ? times.reduce((a, b) => Math.max(a, b)) : Date.now(), noted = annotations.map((a) => Date.parse(a.time)).filter((ms) => ms - known < NOTED_MS);
+    const last = noted.reduce((a, b) => Math.max(a, b), known), first = times.length ? times.reduce((a, b) => Math.min(a, b)) : last - 60000;
     const lasts = Number(ask.get("last")) * 1000;
     return [lasts ? last - lasts : Math.min(first, last - 30000), last];
   }
 
   function draw() {
-    const { ask } = read(), live = records.windows, span = shown(live, records.verdicts, records.decisions);
+    const { ask } = read(), live = records.windows, span = shown(live, records.verdicts, records.decisions, records.annotations);
     past.need(span, live);
-    const { windows, verdicts, decisions, annotations, rest, evidence, step_s } = past.mix(records), arms = byArm(detail, windows), chosen = ask.get("v");
+    const { windows, verdicts, decisions, annotations, rest, evidence, step_s } = past.mix(records), arms = byArm(detail, windows), chosen = ask.get("v"), marks = marking(decisions, annotations);
     const extent = [Math.min(span[0], past.whole ? Date.parse(past.whole.from) : Infinity), Math.max(span[1], last(live))];
     const onspan = ([from, to]) => set({ from: Math.round(from), to: Math.round(to), last: null });
     const latest = Object.values(detail.verdicts);
@@ -66,26 +68,29 @@ export function experiment(main, id, health) {
       ...(latest.length ? latest.map((v) => ({ key: `strip ${v.variant}`, of: [v.verdict_id, latest.length], make: () => strip(v, detail, latest.length) })) : [{ key: "strip", of: 0, make: () => waiting() }]),
       { key: "steps", of: [detail.plan, detail.step, detail.weights, latest.map((v) => v.action)], make: () => steps(detail) },
       { key: "budgets", of: detail.error_budgets, make: () => (detail.error_budgets.length ? budgets(detail) : null) },
+      { key: "probes", of: detail.probes, make: () => (detail.probes.length ? probes(detail) : null) },
       { key: "changes", of: detail.changes, make: () => (detail.changes.length ? changes(detail) : null) },
       { key: "act", of: [detail.command, detail.weights], make: () => act(detail, records) },
       { key: "span", of: [ask.get("from"), ask.get("to"), ask.get("last"), past.whole?.to, past.fault, past.busy, step_s, [...span, ...extent].map((ms) => Math.round((500 * ms) / (extent[1] - extent[0])))], make: () => range(span, extent, past, step_s) },
-      { key: "timeline", of: [seen, chosen], make: () => timeline(detail, verdicts, decisions, annotations, span, onspan) },
+      { key: "timeline", of: [seen, chosen], make: () => timeline(detail, verdicts, decisions, marks, span, onspan) },
       { key: "why", of: [chosen, chosen && verdicts.length, chosen && typeof full(chosen), chosen && full(chosen) === null], make: () => (chosen ? explanation(detail, verdicts, chosen, full(chosen)) : null) },
-      ...detail.slis.map((sli) => ({ key: `sli ${sli.name}`, of: [seen, latest.map((v) => v.verdict_id)], make: () => sliCard(detail, sli, { arms, rest, evidence, verdicts: inside(verdicts, (v) => v.event_time).filter((v) => v.evidence), decisions, annotations }, span, onspan) })),
-      { key: "funnel", of: seen, make: () => funnel(detail, arms, span) },
+      ...detail.slis.map((sli) => ({ key: `sli ${sli.name}`, of: [seen, latest.map((v) => v.verdict_id)], make: () => sliCard(detail, sli, { arms, rest, evidence, verdicts: inside(verdicts, (v) => v.event_time).filter((v) => v.evidence), marks }, span, onspan) })),
+      { key: "funnel", of: [seen, detail.dead_letters], make: () => funnel(detail, arms, span) },
       { key: "ledger", of: [decisions.length, ask.get("find")], make: () => ledger(detail, decisions) },
+      { key: "learned", of: latest.length > 0, make: () => (latest.length ? learned(detail) : null) },
       { key: "spec", of: detail.spec, make: () => card("Specification", {}, el("details", { "data-focus": "spec" }, el("summary", {}, "show the YAML in force"), el("pre", { tabindex: "0" }, detail.spec))) },
     ]);
     fresh();
     document.title = `${latest.length ? `${standing(latest[0].conclusion)[0]} ` : ""}${id} · Davy`;
   }
 
-  const close = listen(`/v1/stream?experiment=${encodeURIComponent(id)}`, ["verdict", "window", "decision", "control", "budget"], {
+  const close = listen(`/v1/stream?experiment=${encodeURIComponent(id)}`, ["verdict", "window", "decision", "control", "budget", "probe"], {
     onopen: () => { health.alive(); load(); },
     onlost: () => health.lost(),
     onevent: (kind, record) => {
       health.heard();
       if (kind === "budget") { if (record.service !== detail?.service || record.environment !== detail.environment) return; stale = true; }
+      else if (kind === "probe") { if (!record.services.includes(detail?.service)) return; stale = true; }
       else if (kind === "control") { if (record.body.text !== undefined) records.take("annotation", record); stale = true; } else if (records.take(kind, record)) stale ||= kind !== "window"; else return;
       soon();
     },
@@ -146,6 +151,20 @@ function budgets(detail) {
     el("span", { class: `pill ${BURNS[budget.alert]}` }, `${percent(budget.left)} left`), " ", said(budget.reason), el("span", { class: "quiet" }, ` · ${spent(budget)}`))));
 }
 
+const CIRCUITS = { CLOSED: ["✔ answers", "good"], HALF_OPEN: ["◔ is tried again", "wait"], OPEN: ["✖ is down", "bad"] };
+const ORDER = ["OPEN", "HALF_OPEN", "CLOSED"];
+function probes(detail) {
+  return card("What the service depends on", {}, ...[...detail.probes].sort((a, b) => ORDER.indexOf(a.circuit) - ORDER.indexOf(b.circuit)).map((probe) => el("p", {},
+    el("span", { class: `pill ${CIRCUITS[probe.circuit][1]}` }, CIRCUITS[probe.circuit][0]), " ", el("bdi", {}, probe.target), el("span", { class: "quiet" }, ` · ${probe.kind}, circuit ${probe.circuit.toLowerCase().replace("_", " ")}, ${percent(probe.error_ratio, 2)} of recent probes failed`,
+      probe.latency_us === null ? "" : `, ${millis(probe.latency_us)}`, ` · ${both(Date.parse(probe.time))}`), probe.error ? [": ", said(probe.error)] : null)));
+}
+
+function learned(detail) {
+  const path = `/v1/experiments/${encodeURIComponent(detail.id)}/report`;
+  return card("What is learned from it", {}, el("p", {}, "Hypothesis, design, what was seen, decision, cost and next steps, written from the store: ",
+    el("a", { href: `${path}?format=html`, target: "_blank" }, "read the report"), ", ", el("a", { href: `${path}?format=markdown`, target: "_blank" }, "as Markdown"), ". In a terminal: ", el("code", {}, `davy report ${detail.id}`), "."));
+}
+
 function changes(detail) {
   return card("Changes after the promotion", {}, ...detail.changes.map((change) => {
     const sli = detail.slis.find((each) => each.name === change.sli) ?? { type: "" };
@@ -164,5 +183,5 @@ function funnel(detail, arms, [from, to]) {
     return el("tr", {}, el("th", { scope: "row" }, name), ...[used + late + quarantined, late, quarantined, used].map((n) => el("td", { class: "num" }, n.toLocaleString("en"))));
   });
   return card("What became of the events in this span", {}, el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Events by arm" }, el("table", {}, el("thead", {}, el("tr", {}, ...["arm", "received", "late", "quarantined", "used"].map((text, i) => el("th", { scope: "col", class: i ? "num" : "" }, text)))), el("tbody", {}, ...rows))),
-    el("p", { class: "small" }, "Duplicates in the log count once; records that cannot be read are dead letters, counted at ", el("a", { href: "/metrics" }, "/metrics"), "."));
+    el("p", { class: "small" }, `Records of all sources that could not be read: ${detail.dead_letters.toLocaleString("en")}, in `, el("code", {}, "davy.deadletters"), " with their reasons. Identical rows are estimated: above a fifth of them the experiment is INVALID."));
 }

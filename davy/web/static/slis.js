@@ -27,18 +27,15 @@ export function byArm(experiment, windows) {
 
 const STATUS = { HARM: "✖ harm", SAFE: "✔ safe", OPEN: "◔ open", SHADOW: "shadow" };
 
-// `history` has windows by arm, those of the service outside the experiment, the store's evidence, live verdicts, decisions, annotations.
+// `history` has windows by arm, those of the service outside the experiment, the store's evidence, live verdicts, marks.
 export function sliCard(experiment, sli, history, shown, onspan) {
-  const { arms, rest, evidence, verdicts, decisions, annotations } = history;
+  const { arms, rest, evidence, verdicts, marks } = history;
   const names = [...arms.keys()].sort((a, b) => (b === experiment.control) - (a === experiment.control));
   const candidates = names.filter((name) => name !== experiment.control);
   const kind = (name) => (name === experiment.control ? "control" : `candidate c${candidates.indexOf(name)}`);
   const [of, format, title] = perWindow(sli), isKept = shown[1] - shown[0] <= MEASURED_MS || title !== `mean ${sli.field}`;
   const lines = names.map((name) => ({ name, kind: kind(name), points: arms.get(name).map((w) => [Date.parse(w.start), of(w)]) }));
   if (rest.length) lines.unshift({ name: "the service outside it", kind: "rest", points: rest.map((w) => [Date.parse(w.start), of(w)]) });
-  const marks = decisions.filter((d) => d.outcome === "DONE" && ["shift", "promote", "rollback"].includes(d.kind))
-    .map((d) => ({ ms: Date.parse(d.time), text: d.kind === "shift" ? `step ${(d.step ?? 0) + 1}` : d.kind }))
-    .concat(annotations.map((a) => ({ ms: Date.parse(a.time), text: a.body.text, kind: "note" })));
   const row = (v) => v.evidence.find((e) => e.sli === sli.name);
   const standings = candidates.map((name) => [name, experiment.verdicts[name]]).filter(([, v]) => v && row(v));
   const curves = candidates.map((name) => ({

@@ -1,10 +1,10 @@
 // The weights over time with the verdicts on them, and the explanation of the one that is chosen.
 import { chart, fitting } from "./chart.js";
 import { card, el, said } from "./dom.js";
-import { DOES, SIGN, both, clock, effect, number, percent, standing, value } from "./format.js";
+import { DOES, SIGN, both, clock, day, effect, number, percent, standing, value } from "./format.js";
 import { link, read, set } from "./view.js";
 
-const NEAR = 0.035;
+const NEAR = 0.035, LISTED = 100, DAY_MS = 864e5;
 
 // Verdicts at which a candidate's action or conclusion changed.
 export function turns(verdicts) {
@@ -17,7 +17,7 @@ export function turns(verdicts) {
   });
 }
 
-export function timeline(experiment, verdicts, decisions, annotations, [from, to], onspan) {
+export function timeline(experiment, verdicts, decisions, marks, [from, to], onspan) {
   const shifts = decisions.filter((d) => d.outcome === "DONE" && Object.keys(d.weights).length).reverse();
   const candidates = Object.keys(experiment.variants).filter((name) => name !== experiment.control);
   const lines = candidates.map((name, i) => {
@@ -27,7 +27,7 @@ export function timeline(experiment, verdicts, decisions, annotations, [from, to
     if (last) points.push([to, last[1]]);
     return { name, kind: `candidate c${i}`, stepped: true, points: points.sort((a, b) => a[0] - b[0]) };
   });
-  const marks = annotations.map((a) => ({ ms: Date.parse(a.time), text: a.body.text, kind: "note" }));
+  const within = marks.filter(({ ms }) => ms >= from && ms <= to);
   const chosen = read().ask.get("v");
   let free = -1;
   const flags = turns(verdicts).map((v) => ({ v, at: (Date.parse(v.event_time) - from) / (to - from) })).filter(({ at }) => at >= 0 && at <= 1)
@@ -40,7 +40,9 @@ export function timeline(experiment, verdicts, decisions, annotations, [from, to
   return card("Traffic of the candidate, and what Davy said", { class: "timeline" },
     chart("Weight over time", lines, { span: [from, to], marks, format: (v) => percent(v, 2), height: 120, wide: fitting(1120), top: Math.min(1, Math.max(0.1, ...lines.flatMap((l) => l.points.map((p) => p[1])))), onspan }),
     el("div", { class: "flags" }, ...flags),
-    el("p", { class: "small" }, verdicts.length ? "Each sign is a verdict at which something changed: press one for its explanation." : "No verdict yet."));
+    el("p", { class: "small" }, verdicts.length ? "Each sign is a verdict at which something changed: press one for its explanation." : "No verdict yet."),
+    within.length ? el("details", { "data-focus": "marks" }, el("summary", {}, `What the ${within.length} marks on the charts are`), el("ol", { class: "marks" }, ...within.slice(-LISTED).reverse().map((mark) =>
+      el("li", {}, el("time", { datetime: new Date(mark.ms).toISOString() }, to - from > DAY_MS ? day(mark.ms) : clock(mark.ms)), el("div", { class: "what" }, said(mark.text), el("span", { class: "small" }, " by ", el("bdi", {}, mark.by ?? ""), mark.why ? [": ", said(mark.why)] : "")))))) : null);
 }
 
 // `v` is that verdict in full: undefined while the store is asked, null where nobody has it.
