@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 NPROC := 2
 
-.PHONY: setup demo test test-full lint bench bench-peers lock clean
+.PHONY: setup demo test test-full lint docs bench bench-peers lock clean
 
 setup: .venv/ready
 
@@ -23,6 +23,11 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The documentation as a site; a link that leads nowhere is an error. `sphinx -b linkcheck` asks the web, too.
+docs: .venv/ready
+	$(BIN)/python -m sphinx --fail-on-warning --quiet --builder html docs .docs
+	@echo "see .docs/index.html"
 
 bench: .venv/ready
 	$(BIN)/python -m bench
@@ -48,4 +53,4 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv .davy
+	rm -rf .venv .davy .docs
