@@ -217,6 +217,12 @@ class ExperimentSpec(Model):
         """All variants but the control, in the order of the spec."""
         return tuple(name for name in self.variants if name != CONTROL)
 
+    def arm_of(self, version: str, variant: str | None) -> str | None:
+        """The arm that a row of these labels is said to be of, whatever version that arm has; None: of no arm."""
+        if variant is not None:
+            return variant if variant in self.variants else None
+        return next((name for name, arm in self.variants.items() if arm.version == version), None)
+
     @property
     def source(self) -> str:
         """The YAML text of this document alone; parsed again it is the same spec, but for `lines`."""

@@ -7,7 +7,7 @@ evidence at a cut is always that of the windows as they are at that cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analyzers import trial as trials
 from analyzers import watch as watching
@@ -20,6 +20,7 @@ from analyzers.watch import PAIRS, Change, Watch
 from schemas.control import WeightApplied, WeightIntent
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Phase
+from streams.producers import dominated
 from streams.traffic import Traffic, share
 from streams.windows import Group, Label, Windows
 
@@ -129,7 +130,7 @@ class Experiment:
             arms = self._arms(windows.labels(self.group, start))
             for name in [name for name in self.spec.candidates if name not in self.finished]:
                 self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, end))
-                said[name] = self._judged(name, self.trials[name], end, hold_reason)
+                said[name] = self._asked(name, end, hold_reason, windows)
                 action = said[name].judgement.action
                 if action == "ROLLBACK" or self._over(end):
                     self.finished[name] = action
@@ -169,13 +170,13 @@ class Experiment:
             steady = steady and self.traffic.steady(then_us, then_us + windows.length_us)
         return PairWindow(start, end, before, content, 1 / (1 + weight), 0, steady, 0, wrong)
 
-    def again(self, closed_us: int, hold_reason: str | None) -> list[Judged]:
+    def again(self, closed_us: int, hold_reason: str | None, windows: Windows) -> list[Judged]:
         """Judge the last closed window once more: something beside the data changed."""
         if self.next_window is None:
             return self._without_data(closed_us, hold_reason)
         names = [name for name in self.spec.candidates if name not in self.finished]
         time_us = min(self.next_window, closed_us)  # traffic may have been shifted in a window that is still open
-        return [self._judged(name, self.trials[name], time_us, hold_reason) for name in names]
+        return [self._asked(name, time_us, hold_reason, windows) for name in names]
 
     def rewind(self, changed_window: int, windows: Windows) -> None:
         """A window that was judged has changed: run the trials again from the last checkpoint before it."""
@@ -207,6 +208,15 @@ class Experiment:
         """Nothing was ever seen of it: an answer all the same."""
         names = self.spec.candidates
         return [self._judged(name, trials.start(self.spec, name), time_us, hold_reason) for name in names]
+
+    def _asked(self, name: str, time_us: int, hold_reason: str | None, windows: Windows) -> Judged:
+        """What is to be said of a candidate; what would be final must not hang on one producer."""
+        said = self._judged(name, self.trials[name], time_us, hold_reason)
+        reason = dominated(self.spec, self.traffic, said.judgement, windows, self.group, name, time_us)
+        if reason is None:
+            return said
+        self.trials[name] = replace(self.trials[name], invalid=reason)
+        return self._judged(name, self.trials[name], time_us, hold_reason)
 
     def _judged(self, name: str, trial: Trial, time_us: int, hold_reason: str | None) -> Judged:
         situation = self._situation(time_us, hold_reason)
@@ -248,10 +258,9 @@ class Experiment:
     def _arms(self, labels: dict[Label, ArmWindow]) -> dict[str, tuple[ArmWindow, int]]:
         """Per arm what counts as its evidence, and the rows that carry another version than the arm's."""
         arms: dict[str, tuple[ArmWindow, int]] = {}
-        by_version = {arm.version: name for name, arm in reversed(self.spec.variants.items())}
         for (version, variant), content in labels.items():
-            name = variant if variant is not None else by_version.get(version)
-            if name is None or name not in self.spec.variants:
+            name = self.spec.arm_of(version, variant)
+            if name is None:
                 continue
             counted, wrong = arms.get(name, (EMPTY, 0))
             if version == self.spec.variants[name].version:

@@ -63,7 +63,7 @@ class Judge:
         self.settings = settings
         self.epoch = epoch
         self.fold = Fold(settings.digest, settings.block_records)
-        self.windows = Windows(settings.window_us, settings.unnamed_max)
+        self.windows = Windows(settings.window_us, settings.unnamed_max, settings.dimensions)
         self.experiments: dict[str, Experiment] = {}
         slos = {name: slo for name, slo in settings.slos.items() if settings.owns(slo.service, slo.environment)}
         self.budgets = Budgets(slos)
@@ -221,7 +221,7 @@ class Judge:
             fresh = asked and experiment.next_window is None
             said = experiment.advance(self.windows, closed, hold) if moved or fresh else []
             if not said and (gap_changed or asked):
-                said = experiment.again(closed, hold)
+                said = experiment.again(closed, hold, self.windows)
             out.extend(self._verdict(experiment, judged, offsets) for judged in said)
         if moved:
             kept_from = closed - self.settings.keep_us - self.settings.lateness_us

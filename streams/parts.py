@@ -1,10 +1,11 @@
-"""What each segment, endpoint and instance adds to the windows of an experiment or service: enough to tell whose a change is.
+"""What each segment, endpoint and instance adds to the windows of an experiment or service: enough to tell whose a change
+is, and whether what is said of an arm hangs on one producer.
 
 Evidence is kept by version and variant alone (`streams.windows`): to keep it by segment, too, would take as many times the
-memory as there are segments. Here each value of each configured dimension has four sums a window (rows, errors, timed rows,
-their total duration), counted when a block is complete, from the same cells. A value has sums of its newest `PLACES` windows;
-once there are `parts_max` values, further ones are not told apart (their rows are in the totals, so what is said of
-the others stays right).
+memory as there are segments. Here each value of each configured dimension has, by label (version and variant), four sums a
+window (rows, errors, timed rows, their total duration), counted when a block is complete, from the same cells. A value has
+sums of its newest `PLACES` windows; once there are `parts_max` values, further ones are not told apart (their rows are in the
+totals, so what is said of the others stays right).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from analyzers.attribution import Ratio
+from analyzers.producers import Counts
 from schemas.sli import SliSpec
 
 PARTS_MAX = 4096
-"""Values told apart in all; some 10 KB each."""
+"""Values told apart in all, by label; some 10 KB each."""
 PLACES = 256
 """Windows of one value that have sums: a question of the watch asks of fewer."""
 COUNTS = 4
@@ -27,8 +29,10 @@ STRIDE = 1 + COUNTS
 Group = TypeVar("Group", bound=Hashable)
 Value = tuple[int, str]
 """Which dimension, and its value."""
-Counts = tuple[int, int, int, int]
-"""Rows, errors, timed rows, their total duration in microseconds."""
+Label = tuple[str, str | None]
+"""Version and variant."""
+Part = tuple[int, str, Label]
+"""Which dimension, its value, and whose."""
 Levels = dict[str | None, Ratio]
 TIMED = frozenset({"latency_mean", "latency_quantile", "apdex"})
 """Types whose parts are told by mean duration."""
@@ -38,25 +42,27 @@ SHARED = frozenset({"throughput"})
 
 
 class Parts(Generic[Group]):
-    """Sums by group, value and window."""
+    """Sums by group, part and window."""
 
     def __init__(self, length_us: int, parts_max: int = PARTS_MAX) -> None:
         self.length_us = length_us
         self.parts_max = parts_max
-        self._held: dict[Group, dict[Value, array[int]]] = {}
+        self._held: dict[Group, dict[Part, array[int]]] = {}
         self._values = 0
 
-    def add(self, group: Group, window: int, dimensions: tuple[str | None, ...], counts: Counts) -> None:
+    def add(
+        self, group: Group, window: int, label: Label, dimensions: tuple[str | None, ...], counts: Counts
+    ) -> None:  # fmt: skip
         """What a cell of a complete block holds."""
-        for value in enumerate(dimensions):
-            if value[1] is not None and (sums := self._sums(group, (value[0], value[1]))) is not None:
+        for place, value in enumerate(dimensions):
+            if value is not None and (sums := self._sums(group, (place, value, label))) is not None:
                 self._count(sums, window, counts)
 
-    def _sums(self, group: Group, value: Value) -> array[int] | None:
+    def _sums(self, group: Group, part: Part) -> array[int] | None:
         held = self._held.setdefault(group, {})
-        sums = held.get(value)
+        sums = held.get(part)
         if sums is None and self._values < self.parts_max:
-            sums = held[value] = array("q", bytes(8 * PLACES * STRIDE))
+            sums = held[part] = array("q", bytes(8 * PLACES * STRIDE))
             self._values += 1
         return sums
 
@@ -72,32 +78,37 @@ class Parts(Generic[Group]):
     def between(self, group: Group, start_us: int, end_us: int) -> dict[Value, Counts]:
         """Sums over the windows that start within [start_us, end_us)."""
         found: dict[Value, Counts] = {}
-        for value, sums in self._held.get(group, {}).items():
-            places = [at for at in range(0, len(sums), STRIDE) if start_us <= sums[at] < end_us and sums[at + 1]]
-            if places:
-                found[value] = tuple(sum(sums[at + n] for at in places) for n in range(1, STRIDE))  # pyright: ignore[reportArgumentType]
+        for (place, value, _), _, counts in self.each(group, start_us, end_us):
+            found[place, value] = added(found.get((place, value)), counts)
         return found
+
+    def each(self, group: Group, start_us: int, end_us: int) -> Iterator[tuple[Part, int, Counts]]:
+        """Sums of every part in every window that starts within [start_us, end_us)."""
+        for part, sums in self._held.get(group, {}).items():
+            for at in range(0, len(sums), STRIDE):
+                if start_us <= sums[at] < end_us and sums[at + 1]:
+                    yield part, sums[at], (sums[at + 1], sums[at + 2], sums[at + 3], sums[at + 4])
 
     def drop(self, until_us: int) -> None:
         """Forget values whose windows all end at or before that."""
-        for group, values in list(self._held.items()):
-            for value, sums in list(values.items()):
+        for group, parts in list(self._held.items()):
+            for part, sums in list(parts.items()):
                 if max(sums[::STRIDE]) + self.length_us <= until_us:
-                    del values[value]
+                    del parts[part]
                     self._values -= 1
-            if not values:
+            if not parts:
                 del self._held[group]
 
-    def dump(self, until_us: int) -> Iterator[tuple[Group, Value, list[list[int]]]]:
-        """Group, value, and of each window that ends after that its start and sums."""
-        for group, values in self._held.items():
-            for value, sums in values.items():
+    def dump(self, until_us: int) -> Iterator[tuple[Group, Part, list[list[int]]]]:
+        """Group, part, and of each window that ends after that its start and sums."""
+        for group, parts in self._held.items():
+            for part, sums in parts.items():
                 rows = [sums[at : at + STRIDE].tolist() for at in range(0, len(sums), STRIDE)]
-                yield group, value, [row for row in rows if row[1] and row[0] + self.length_us > until_us]
+                yield group, part, [row for row in rows if row[1] and row[0] + self.length_us > until_us]
 
-    def restore(self, group: Group, value: Value, rows: list[list[int]]) -> None:
+    def restore(self, group: Group, part: Part, rows: list[list[int]]) -> None:
         """What `dump` gave."""
-        sums = self._sums(group, value)
+        sums = self._sums(group, part)
         for window, *counts in rows if sums is not None else ():
             self._count(sums, window, tuple(counts))  # pyright: ignore[reportArgumentType]
 
@@ -106,8 +117,14 @@ def add_to(found: dict[Value, Counts], dimensions: tuple[str | None, ...], count
     """One more cell, that no complete block has counted."""
     for place, value in enumerate(dimensions):
         if value is not None:
-            a, b, c, d = found.get((place, value), (0, 0, 0, 0))
-            found[place, value] = (a + counts[0], b + counts[1], c + counts[2], d + counts[3])
+            found[place, value] = added(found.get((place, value)), counts)
+
+
+def added(one: Counts | None, other: Counts) -> Counts:
+    """Both together; None is nothing."""
+    if one is None:
+        return other
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
 
 
 def levels(sli: SliSpec, counts: Mapping[str, Counts], whole: Counts, seconds: float) -> Levels:

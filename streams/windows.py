@@ -12,7 +12,7 @@ under `__other__`: of the experiment's own variant, where it has one, so that th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzers.arm import ArmWindow
@@ -20,12 +20,12 @@ from schemas.delta import OTHER
 from streams import deltas
 from streams.deltas import PackedCell, labels_of
 from streams.fold import SourceKey
-from streams.parts import Counts, Parts, Value, add_to
+from streams.parts import Counts, Label, Parts, Value, add_to, added
 
 Group = tuple[str | None, str, str]
 """Experiment id, service, environment."""
-Label = tuple[str, str | None]
-"""Version and variant."""
+Values = dict[int, dict[Label, dict[str, Counts]]]
+"""Counts by window, label and value."""
 FOLDED_PARTS_MAX = 16
 """Cells of complete blocks that wait to be added up."""
 UNNAMED_MAX = 20_000
@@ -77,6 +77,7 @@ class Place:
     content: Content
     group: Group
     window: int
+    label: Label
     dimensions: tuple[str | None, ...]
     own: bool
     """Not under `__other__` of others."""
@@ -93,9 +94,10 @@ class Place:
 class Windows:
     """Content by group, window start (UTC microseconds) and label; `changed` are windows with news since last taken."""
 
-    def __init__(self, length_us: int, unnamed_max: int = UNNAMED_MAX) -> None:
+    def __init__(self, length_us: int, unnamed_max: int = UNNAMED_MAX, dimensions: Sequence[str] = ()) -> None:
         self.length_us = length_us
         self.unnamed_max = unnamed_max
+        self.dimensions = dimensions
         self.floor_us = 0
         """Windows that end at or before this are gone."""
         self.late_rows = 0
@@ -157,7 +159,7 @@ class Windows:
     def _place(self, cell: PackedCell, group: Group, label: Label) -> Place:
         own = (group, label) == _of(cell.labels)
         content = self._content(group, cell.window, label)
-        return Place(content, group, cell.window, labels_of(cell.labels)[5], own, not own or label[0] == OTHER)
+        return Place(content, group, cell.window, label, labels_of(cell.labels)[5], own, not own or label[0] == OTHER)
 
     def _where(self, cell: PackedCell) -> tuple[Group, Label]:
         """Where a cell is counted: as what it is, unless nobody names it and there are too many of these."""
@@ -200,18 +202,44 @@ class Windows:
         for key, place in places.items():
             if place.told_apart:
                 counts = deltas.counts_of(place.content.open[source][key])
-                self.parts.add(place.group, place.window, place.dimensions, counts)
+                self.parts.add(place.group, place.window, place.label, place.dimensions, counts)
         for place in places.values():
             place.content.fold(source)
 
     def told_apart(self, group: Group, start_us: int, end_us: int) -> dict[Value, Counts]:
         """Sums by segment, endpoint and instance over the windows that are kept and start within [start_us, end_us)."""
         found = self.parts.between(group, max(start_us, self.floor_us - self.length_us + 1), end_us)
+        for place, counts in self._open_parts(group, start_us, end_us):
+            add_to(found, place.dimensions, counts)
+        return found
+
+    def values(self, group: Group, name: str, start_us: int, end_us: int) -> Values:
+        """The same of the dimension of that name, by window, label and value; empty where cells do not have it."""
+        found: Values = {}
+        if name not in self.dimensions:
+            return found
+        dimension = self.dimensions.index(name)
+
+        def add(window: int, label: Label, value: str, counts: Counts) -> None:
+            values = found.setdefault(window, {}).setdefault(label, {})
+            values[value] = added(values.get(value), counts)
+
+        begin_us = max(start_us, self.floor_us - self.length_us + 1)
+        for (place, value, label), window, counts in self.parts.each(group, begin_us, end_us):
+            if place == dimension:
+                add(window, label, value, counts)
+        for open_place, counts in self._open_parts(group, start_us, end_us):
+            value = open_place.dimensions[dimension]
+            if value is not None:
+                add(open_place.window, open_place.label, value, counts)
+        return found
+
+    def _open_parts(self, group: Group, start_us: int, end_us: int) -> Iterator[tuple[Place, Counts]]:
+        """What open blocks add."""
         for source, places in self._places.items():
             for key, place in places.items():
                 if place.group == group and place.told_apart and start_us <= place.window < end_us:
-                    add_to(found, place.dimensions, deltas.counts_of(place.content.open[source][key]))
-        return found
+                    yield place, deltas.counts_of(place.content.open[source][key])
 
     def labels(self, group: Group, window: int) -> dict[Label, ArmWindow]:
         """Totals of every label seen in one window; kept until `forget_totals`."""

@@ -10,7 +10,7 @@ from analyzers.arm import DURATION
 from schemas.delta import Measure
 from schemas.spec import SliSpec
 from streams import deltas
-from streams.parts import PLACES, Parts, Value, levels
+from streams.parts import PLACES, Label, Parts, Value, levels
 from streams.windows import Group, Windows
 from tests.streams.cells import packed_cell
 from tests.streams.test_windows import LENGTH, NAMES, SOURCES, cell
@@ -19,11 +19,12 @@ SEGMENTS = (None, "eu", "us")
 GROUP: Group = ("e", "cart", "prod")
 EU: Value = (0, "eu")
 US: Value = (0, "us")
+OWN: Label = ("1", None)
 
 
 def test_they_are_what_was_counted_however_blocks_end() -> None:
     rng = random.Random(3)
-    windows = Windows(LENGTH)
+    windows = Windows(LENGTH, dimensions=("segment",))
     windows.name({GROUP: next(iter(NAMES.values()))})
     expected: Counter[tuple[Value, int]] = Counter()
     upto: dict[tuple[int, int, str | None], int] = {}
@@ -48,6 +49,13 @@ def test_they_are_what_was_counted_however_blocks_end() -> None:
                 rows = sum(expected[value, window] for window in range(begin, end))
                 assert found.get(value, (0, 0, 0, 0))[0] == rows
                 assert found.get(value, (0, 0, 0, 0))[2:] == (rows, 7 * rows)
+            apart = windows.values(GROUP, "segment", begin * LENGTH, end * LENGTH)
+            assert {
+                ((0, value), window): counts[0]
+                for window, labels in apart.items()
+                for value, counts in labels[OWN].items()
+            } == {(value, at * LENGTH): rows for (value, at), rows in expected.items() if begin <= at < end}
+            assert not windows.values(GROUP, "instance", begin * LENGTH, end * LENGTH)
     windows.drop(3 * LENGTH)
     kept = windows.told_apart(GROUP, 0, 6 * LENGTH)
     assert kept[EU][0] == sum(expected[EU, window] for window in (3, 4, 5))
@@ -56,17 +64,17 @@ def test_they_are_what_was_counted_however_blocks_end() -> None:
 def test_no_more_than_the_limit_are_told_apart_and_room_comes_back() -> None:
     parts: Parts[str] = Parts(LENGTH, parts_max=2)
     for name in ("a", "b", "c"):
-        parts.add("g", LENGTH, (name, None), (1, 0, 0, 0))
+        parts.add("g", LENGTH, OWN, (name, None), (1, 0, 0, 0))
     assert set(parts.between("g", 0, 2 * LENGTH)) == {(0, "a"), (0, "b")}
     parts.drop(2 * LENGTH)
-    parts.add("g", 2 * LENGTH, (None, "c"), (1, 0, 0, 0))
+    parts.add("g", 2 * LENGTH, OWN, (None, "c"), (1, 0, 0, 0))
     assert parts.between("g", 0, 3 * LENGTH) == {(1, "c"): (1, 0, 0, 0)}
 
 
 def test_a_window_that_is_gone_is_not_taken_for_a_later_one() -> None:
     parts: Parts[str] = Parts(LENGTH)
     for window in (1, 1 + PLACES, 1):
-        parts.add("g", window * LENGTH, ("a",), (1, 1, 1, 5))
+        parts.add("g", window * LENGTH, OWN, ("a",), (1, 1, 1, 5))
     assert parts.between("g", 0, 2 * LENGTH) == {}
     assert parts.between("g", PLACES * LENGTH, 2 * PLACES * LENGTH) == {(0, "a"): (1, 1, 1, 5)}
 
@@ -74,7 +82,7 @@ def test_a_window_that_is_gone_is_not_taken_for_a_later_one() -> None:
 def test_restored_they_are_the_same() -> None:
     parts: Parts[str] = Parts(LENGTH)
     for window in range(1, 20):
-        parts.add("g", window * LENGTH, ("a", "b"), (window, 1, 1, 5))
+        parts.add("g", window * LENGTH, OWN, ("a", "b"), (window, 1, 1, 5))
     again: Parts[str] = Parts(LENGTH)
     for group, value, rows in parts.dump(0):
         again.restore(group, value, rows)
