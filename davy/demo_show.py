@@ -84,13 +84,16 @@ class Terminal:
 
     def __enter__(self) -> Self:
         if self._browser and (sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ):
-            webbrowser.open(self.scene.address)  # without a display it would open a browser in this terminal
+            webbrowser.open(
+                f"{self.scene.address}/#/e/{self.scene.spec.id}"
+            )  # without a display it would open a browser in this terminal
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
         self._console.print(render(self.scene, self._console.width))
+        self._console.print(following(self.scene), style="dim", highlight=False)
 
     def take(self, record: Verdict | WindowSummary | Decision) -> None:
         """Into the scene."""
@@ -118,6 +121,8 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         for verdict in self.scene.verdicts.values():
             print(f"{self._label}last verdict: {sentence(verdict)}", flush=True)
+        if not self._label:
+            print(following(self.scene), flush=True)
 
     def take(self, record: Verdict | WindowSummary | Decision) -> None:
         """Tell what is new."""
@@ -130,6 +135,11 @@ class Lines:
     def tick(self, now_us: int) -> None:
         """Nothing to say."""
         self.scene.now_us = now_us
+
+
+def following(scene: Scene) -> str:
+    """What to do after the demo."""
+    return f"next: davy explain {scene.spec.id} says why; davy init begins a release of your own"
 
 
 def _print(line: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ def service(path: Path) -> Generator[subprocess.Popen[bytes]]:
         started.wait(30)
 
 
-def process(supervisor: subprocess.Popen[bytes], role: str) -> int:
+def process(supervisor: subprocess.Popen[Any], role: str) -> int:
     """The process that has the role; a spare has a pipe as its standard input."""
     children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
     for child in children:

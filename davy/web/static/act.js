@@ -5,6 +5,8 @@ import { percent } from "./format.js";
 const COMMANDS = ["pause", "resume", "approve", "promote", "abort", "rollback"];
 const LABEL = { rollback: "roll back" };
 const DANGER = ["promote", "abort", "rollback"];
+const SAID_MS = 30e3;
+let last = { id: null, at: 0, text: "" }; // what was said to the person, however often the card is drawn anew
 
 function shares(experiment) {
   const held = Object.entries(experiment.weights).filter(([, share]) => share > 0).map(([name, share]) => `${name} ${percent(share)}`);
@@ -28,7 +30,7 @@ export function preview(command, experiment) {
 }
 
 export function act(experiment, records) {
-  const output = el("output", { "data-focus": "said" });
+  const output = el("output", { "data-focus": "said" }, last.id === experiment.id && Date.now() - last.at < SAID_MS ? last.text : "");
   const buttons = COMMANDS.map((command) => el("button", {
     type: "button", class: DANGER.includes(command) ? "danger" : "", "data-focus": `do ${command}`,
     onclick: () => ask(command, experiment, records, output),
@@ -67,7 +69,8 @@ function ask(command, experiment, records, output) {
       if (response.ok) {
         if (given.get("token")) sessionStorage.setItem("davy-token", given.get("token"));
         dialog.close();
-        (document.querySelector(".stepin output") ?? output).textContent = `${LABEL[command] ?? command} sent; the ledger shows what comes of it.`;
+        last = { id: experiment.id, at: Date.now(), text: `${LABEL[command] ?? command} sent; the ledger shows what comes of it.` };
+        (document.querySelector(".stepin output") ?? output).textContent = last.text;
         dispatchEvent(new Event("acted"));
       } else {
         fault.textContent = answer.error;

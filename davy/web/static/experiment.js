@@ -2,6 +2,7 @@
 import { act } from "./act.js";
 import { Board, card, el, said } from "./dom.js";
 import { DOES, both, clock, millis, percent, span as lasting, standing, value } from "./format.js";
+import { guide, guided } from "./guide.js";
 import { ledger } from "./ledger.js";
 import { marks as marking } from "./marks.js";
 import { Past } from "./past.js";
@@ -65,6 +66,7 @@ export function experiment(main, id, health) {
     const full = (id) => { const v = verdicts.find((one) => one.verdict_id === id); return v?.evidence ? v : past.verdict(path, id); };
     board.show([
       { key: "title", of: [detail.id, detail.variants, detail.hypothesis], make: () => title(detail) },
+      { key: "guide", of: [guided(detail), latest[0]?.verdict_id, detail.weights, Boolean(chosen)], make: () => (guided(detail) ? guide(detail, latest[0], Boolean(chosen)) : null) },
       ...(latest.length ? latest.map((v) => ({ key: `strip ${v.variant}`, of: [v.verdict_id, latest.length], make: () => strip(v, detail, latest.length) })) : [{ key: "strip", of: 0, make: () => waiting() }]),
       { key: "steps", of: [detail.plan, detail.step, detail.weights, latest.map((v) => v.action)], make: () => steps(detail) },
       { key: "budgets", of: detail.error_budgets, make: () => (detail.error_budgets.length ? budgets(detail) : null) },
