@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any
 
@@ -21,7 +19,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from davy.web import answers, control_routes, flag_routes, history_routes
 from davy.web.access import Access
 from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
-from davy.web.api import Api
+from davy.web.api import Api, Tagged
 from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
@@ -65,19 +63,6 @@ class HookBody(BaseModel):
     namespace: str = ""
     phase: str = ""
     metadata: dict[str, str] | None = None
-
-
-class Tagged(JSONResponse):
-    """JSON with an ETag: who asks again with `If-None-Match` is told 304 where nothing changed."""
-
-    def render(self, content: Any) -> bytes:
-        body = super().render(content)
-        self.tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        return body
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        super().init_headers(headers)
-        self.headers["ETag"], self.headers["Cache-Control"] = self.tag, "no-cache"
 
 
 def make(config: Config, feed: Feed, events: Events) -> FastAPI:
@@ -156,11 +141,12 @@ def _service(app: FastAPI, console: Console) -> None:
 
 
 def _records(app: FastAPI, console: Console) -> None:
-    @app.get("/v1/experiments")
-    def experiments(limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+    @app.get("/v1/experiments", response_model=Json)
+    def experiments(limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
         """All experiments, the latest applied first, each with its worst candidate's verdict."""
         with console.feed.lock:
-            return answers.paged(answers.experiments(console.feed.state, console.clock.now_us()), limit, cursor)
+            found = answers.experiments(console.feed.state, console.clock.now_us())
+        return Tagged(answers.paged(found, limit, cursor))
 
     @app.get("/v1/experiments/{experiment_id}")
     def experiment(experiment_id: str) -> Json:
@@ -174,44 +160,46 @@ def _records(app: FastAPI, console: Console) -> None:
                 console.feed.positions.dead_letters,
             )  # fmt: skip
 
-    @app.get("/v1/experiments/{experiment_id}/verdicts")
-    def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+    @app.get("/v1/experiments/{experiment_id}/verdicts", response_model=Json)
+    def verdicts(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
         """Its verdicts, the newest first."""
         with console.feed.lock:
             console.known(experiment_id)
-            return answers.paged(reversed(console.feed.state.verdicts.of(experiment_id)), limit, cursor)
+            found = console.feed.state.verdicts.of(experiment_id)
+        return Tagged(answers.paged(reversed(found), limit, cursor))
 
-    @app.get("/v1/experiments/{experiment_id}/windows")
-    def windows(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+    @app.get("/v1/experiments/{experiment_id}/windows", response_model=Json)
+    def windows(experiment_id: str, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
         """Its closed windows, per variant, the newest first."""
         with console.feed.lock:
             console.known(experiment_id)
-            return answers.paged(reversed(console.feed.state.windows.of(experiment_id)), limit, cursor)
+            found = console.feed.state.windows.of(experiment_id)
+        return Tagged(answers.paged(reversed(found), limit, cursor))
 
-    @app.get("/v1/decisions")
-    def decisions(experiment: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+    @app.get("/v1/decisions", response_model=Json)
+    def decisions(experiment: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
         """The ledger: what was done or refused, by whom and why, the newest first."""
         with console.feed.lock:
             names = list(console.feed.state.experiments) if experiment is None else [experiment]
             found = [decision for name in names for decision in console.feed.state.decisions.of(name)]
         found.sort(key=lambda decision: (decision.time, decision.sequence), reverse=True)
-        return answers.paged(found, limit, cursor)
+        return Tagged(answers.paged(found, limit, cursor))
 
-    @app.get("/v1/budgets")
-    def budgets(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+    @app.get("/v1/budgets", response_model=Json)
+    def budgets(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
         """Error budgets, the one with least left first."""
         with console.feed.lock:
             held = list(console.feed.state.budgets.values())
         found = [status for status in held if service in (None, status.service)]
-        return answers.paged(sorted(found, key=lambda status: (status.left, status.key)), limit, cursor)
+        return Tagged(answers.paged(sorted(found, key=lambda status: (status.left, status.key)), limit, cursor))
 
-    @app.get("/v1/probes")
-    def probes(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+    @app.get("/v1/probes", response_model=Json)
+    def probes(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
         """The last probe of each dependency and its circuit: of all, or of those of one service."""
         with console.feed.lock:
             held = list(console.feed.state.probes.values())
         found = [probe for probe in held if service is None or service in probe.services]
-        return answers.paged(sorted(found, key=lambda probe: (probe.target, probe.kind)), limit, cursor)
+        return Tagged(answers.paged(sorted(found, key=lambda probe: (probe.target, probe.kind)), limit, cursor))
 
     @app.get("/v1/annotations")
     def annotations() -> Json:

@@ -86,11 +86,14 @@ def begun_us(question: Question, spec: ExperimentSpec) -> int | None:
 
 def held(question: Question, spec: ExperimentSpec) -> tuple[int, int] | None:
     """From when until when the store knows windows of the experiment's service."""
-    ((count, first, last),) = question(
-        "SELECT count(), toInt64(toUnixTimestamp(min(start))), toInt64(toUnixTimestamp(max(end))) FROM windows_1h "
-        f"WHERE {_place(spec)}"
-    ).rows
-    return (int(first) * SECOND_US, int(last) * SECOND_US) if count else None
+    for source in ("windows_1h", "windows"):  # roll-ups come later
+        ((count, first, last),) = question(
+            "SELECT count(), toInt64(toUnixTimestamp(min(start))), toInt64(toUnixTimestamp(max(end))) "
+            f"FROM {source} WHERE {_place(spec)}"
+        ).rows
+        if count:
+            return int(first) * SECOND_US, int(last) * SECOND_US
+    return None
 
 
 def told(question: Question, spec: ExperimentSpec, asked: Span) -> Json:

@@ -20,6 +20,7 @@ from davy.commands import report
 from davy.store import asking
 from davy.web import history
 from davy.web.answers import Json
+from davy.web.api import Tagged
 from davy.web.console import Console
 from davy.web.history import POINTS_DEFAULT, POINTS_MAX, SECOND_US
 from schemas.codec import iso, micros
@@ -30,7 +31,7 @@ from schemas.spec import ExperimentSpec
 STORE_S = 1.0
 """How long another process may have the store before we say that it cannot be asked."""
 ASKED_MAX, WAIT_S = 2, 1.5
-"""Questions to the store at the same time; one more waits this long, then it is refused."""
+"""Questions to a server at the same time; one more waits this long, then it is refused."""
 KEPT_MAX, KEPT_S = 64, 5.0
 """Answers that many who look at the same share, and for how long."""
 YEARS_MAX = 20
@@ -54,8 +55,8 @@ T = TypeVar("T")
 class Desk:
     """Where the store is asked: by few at a time, and not again for what was just answered."""
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(ASKED_MAX)
+    def __init__(self, at_once: int) -> None:
+        self._slots = asyncio.Semaphore(at_once)
         self._kept: OrderedDict[Hashable, tuple[float, Json]] = OrderedDict()
 
     async def ask(self, key: Hashable, question: Callable[[], Json]) -> Json:
@@ -83,13 +84,16 @@ class Desk:
 
 def routes(app: FastAPI, console: Console) -> None:
     """Add them to the application."""
-    desk = Desk()
+    desk = Desk(1 if console.config.clickhouse is None else ASKED_MAX)  # an embedded store has one reader
 
-    @app.get("/v1/experiments/{experiment_id}/history", responses={503: {"description": "The store cannot be asked."}})
+    @app.get(
+        "/v1/experiments/{experiment_id}/history", response_model=Json,
+        responses={503: {"description": "The store cannot be asked."}},
+    )  # fmt: skip
     async def told(
         experiment_id: str, begin: Annotated[Moment, Query(alias="from")] = None,
         end: Annotated[Moment, Query(alias="to")] = None, points: Points = POINTS_DEFAULT, report: bool = False,
-    ) -> Json:  # fmt: skip
+    ) -> Response:  # fmt: skip
         """A span of time from the store, in at most so many steps: windows of each arm and of the rest of its service
         (`variant` null), evidence, verdicts at which something changed, the ledger, annotations. Without `from`: since the
         experiment's first window; without `to`: until now. With `report` a store that cannot be asked is told, not refused."""
@@ -108,10 +112,10 @@ def routes(app: FastAPI, console: Console) -> None:
             return _history(console.config, spec, begin_us, until_us, points, now_us)
 
         try:
-            return await desk.ask((spec.id, spec.digest, begin_us, end_us, points), question)
+            return Tagged(await desk.ask((spec.id, spec.digest, begin_us, end_us, points), question))
         except HTTPException as error:
             if report and error.status_code == 503:
-                return {"experiment_id": spec.id, "fault": error.detail}
+                return Tagged({"experiment_id": spec.id, "fault": error.detail})
             raise
 
     @app.get(

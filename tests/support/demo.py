@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Generator
@@ -43,6 +44,12 @@ class Demo:
     def verdicts(self) -> list[Line]:
         """Lines that are verdicts."""
         return [line for line in self.lines if "action" in line]
+
+    def drain(self) -> None:
+        """Read on, whoever waits for something else: a demo whose lines nobody takes stands still."""
+        threading.Thread(
+            target=lambda: self.lines.extend(map(json.loads, self.process.stdout or ())), daemon=True
+        ).start()
 
     def end(self) -> int:
         """Ctrl-C; returns the exit code."""

@@ -20,11 +20,11 @@ DAYS, HOURS = 90, 3
 DEPLOY = "payment service 7.1 deployed"
 
 
-def fill(config: Config, end: int) -> int:
-    """Write it all up to `end`; returns when the experiment began."""
-    begin = end - HOURS * HOUR
+def fill(config: Config, end: int, hours: int = HOURS) -> int:
+    """Write it all up to `end`; returns when the experiment began, so many hours before."""
+    begin = end - hours * HOUR
     told: list[tuple[str, bytes]] = [("control", applied(time_us=begin).encode())]
-    told += [("windows", each.encode()) for each in _windows(begin, end)]
+    told += [("windows", each.encode()) for each in (*_alone(begin), *windows(begin, end))]
     told += [("verdicts", each.encode()) for each in _verdicts(begin, end)]
     shifts = ((0.01, begin, 101, "step 1"), (0.05, begin + HOUR, 102, "step 2"), (0.1, begin + 2 * HOUR, 103, "step 3"))
     told += [("decisions", decision("shift", share, at, n, why).encode()) for share, at, n, why in shifts]
@@ -44,20 +44,23 @@ def fill(config: Config, end: int) -> int:
     return begin
 
 
-def _windows(begin: int, end: int) -> list[WindowSummary]:
-    """Each hour one of the service alone, then of both arms, of the last three hours all."""
+def _alone(begin: int) -> list[WindowSummary]:
+    """One an hour of the service without an experiment, before it began."""
     told: list[WindowSummary] = []
-    for hour in range(DAYS * 24):
-        alone = window(
-            "control",
-            end - (hour + HOURS + 1) * HOUR,
-            9000 + 900 * (hour % 5),
-            rows=600_000 + 200_000 * (hour % 24 > 8),
-        )
+    for hour in range(1, DAYS * 24):
+        rows = 800_000 if hour % 24 > 8 else 600_000
+        alone = window("control", begin - hour * HOUR, 9000 + 900 * (hour % 5), rows=rows)
         told.append(replace(alone, experiment_id=None, variant=None, end=alone.start + HOUR))
+    return told
+
+
+def windows(begin: int, end: int) -> list[WindowSummary]:
+    """Of both arms, all of them."""
+    told: list[WindowSummary] = []
     for start in range(begin, end, WINDOW):
         number = (start - begin) // WINDOW
-        told += [window("control", start, 4 + number % 3), window("canary", start, number % 2, rows=100)]
+        control = window("control", start, 4 + number % 3, p99_us=212_000 + number * 7919 % 30_000)
+        told += [control, window("canary", start, number % 2, rows=100, p99_us=212_000 + number * 104_729 % 60_000)]
     return told
 
 
@@ -65,11 +68,11 @@ def _verdicts(begin: int, end: int) -> list[Verdict]:
     """One a minute: a hold for lack of data first."""
     told: list[Verdict] = []
     for number, at in enumerate(range(begin + MINUTE, end, MINUTE)):
-        known = verdict("CONTINUE", "INCONCLUSIVE", number, at, log_e=3.0 * number / (HOURS * 60))
+        known = verdict("CONTINUE", "INCONCLUSIVE", number, at, log_e=3.0 * (at - begin) / (end - begin))
         if number < 10:
             known = verdict("HOLD", "NO_DATA", number, at, reason="the canary was not seen yet")
         told.append(replace(known, verdict_id=str(uuid.UUID(int=number + 1))))
     return told
 
 
-__all__ = ["DAY", "DEPLOY", "HOUR", "HOURS", "MINUTE", "SPEC", "fill"]
+__all__ = ["DAY", "DEPLOY", "HOUR", "HOURS", "MINUTE", "SPEC", "fill", "windows"]

@@ -31,9 +31,13 @@ addEventListener("pointerdown", () => { pressing = true; }, true);
 addEventListener("pointermove", (event) => { if (event.buttons === 0) release(); }, true);
 for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, release, true);
 
-// Sections by key: one is made anew only when what it shows changed, and the focus stays where it was.
+// Sections by key: one is made anew only when what it shows changed, and the focus stays where it was. Many at once are made a
+// few in each frame, so that no frame waits for all of them.
+const BUDGET_MS = 6;
+const soon = (what) => (document.hidden ? setTimeout(what) : requestAnimationFrame(what));
+
 export class Board {
-  constructor(root) { this.root = root; this.held = new Map(); this.closed = false; }
+  constructor(root) { this.root = root; this.held = new Map(); this.closed = false; this.turn = 0; }
 
   close() { this.closed = true; }
 
@@ -41,26 +45,42 @@ export class Board {
     if (this.closed) return;
     after = pressing ? () => this.show(parts) : null;
     if (pressing) return;
-    const focus = document.activeElement?.dataset?.focus;
-    const nodes = [];
-    const held = new Map();
-    for (const { key, of, make } of parts) {
-      const sign = JSON.stringify(of);
-      const before = this.held.get(key);
-      const now = before?.sign === sign ? before : { sign, node: make() };
-      if (before?.node && now.node && before !== now) for (const open of before.node.querySelectorAll("details[open]")) {
-        const same = open.dataset.focus && now.node.querySelector(`details[data-focus="${CSS.escape(open.dataset.focus)}"]`);
-        if (same) same.open = true;
-      }
-      held.set(key, now);
-      if (now.node) nodes.push(now.node);
+    this.turn += 1;
+    const keys = new Set(parts.map(({ key }) => key));
+    for (const key of this.held.keys()) if (!keys.has(key)) this.held.delete(key);
+    const known = new Set([...this.held.values()].map(({ node }) => node));
+    for (const child of [...this.root.children]) if (!known.has(child)) child.remove();
+    this.go(parts, 0, null, this.turn);
+  }
+
+  go(parts, index, last, turn) {
+    const begun = performance.now();
+    for (let i = index; i < parts.length; i += 1) {
+      if (this.closed || turn !== this.turn) return;
+      if (i > index && performance.now() - begun > BUDGET_MS) { soon(() => (pressing ? this.show(parts) : this.go(parts, i, last, turn))); return; }
+      last = this.one(parts[i], last);
     }
-    this.held = held;
-    const children = [...this.root.children];
-    if (nodes.length !== children.length || nodes.some((node, i) => node !== children[i])) {
-      for (const child of children) if (!nodes.includes(child)) child.remove();
-      nodes.forEach((node, i) => { if (this.root.children[i] !== node) this.root.insertBefore(node, this.root.children[i] ?? null); });
+  }
+
+  // Puts a section after the one before it; the last that is there.
+  one({ key, of, make }, last) {
+    const sign = JSON.stringify(of), before = this.held.get(key), focus = document.activeElement?.dataset?.focus;
+    const now = before?.sign === sign ? before : { sign, node: make() };
+    this.held.set(key, now);
+    if (before !== now && before?.node) {
+      const hadFocus = before.node.contains(document.activeElement);
+      if (now.node) {
+        for (const open of before.node.querySelectorAll("details[open]")) {
+          const same = open.dataset.focus && now.node.querySelector(`details[data-focus="${CSS.escape(open.dataset.focus)}"]`);
+          if (same) same.open = true;
+        }
+        before.node.replaceWith(now.node);
+        if (focus && hadFocus) now.node.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+      } else before.node.remove();
     }
-    if (focus && document.activeElement?.dataset?.focus !== focus) this.root.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+    if (!now.node) return last;
+    const next = last ? last.nextElementSibling : this.root.firstElementChild;
+    if (next !== now.node) this.root.insertBefore(now.node, next);
+    return now.node;
   }
 }

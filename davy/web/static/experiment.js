@@ -12,23 +12,28 @@ import { Records, all, get, listen, now } from "./store.js";
 import { explanation, timeline } from "./timeline.js";
 import { read, set } from "./view.js";
 
-const REDRAW_MS = 500, NEEDS = 3, LOOK_MS = 300e3, NOTED_MS = 600e3;
+const REDRAW_MS = 500, NEEDS = 3, LOOK_MS = 300e3, LOOK_AGAIN_MS = 20e3, NOTED_MS = 600e3;
 
 export function experiment(main, id, health) {
   const board = new Board(main), records = new Records(), path = `/v1/experiments/${encodeURIComponent(id)}`;
   const past = new Past(path, () => { if (!stopped && detail) draw(); });
-  let detail = null, timer = null, stopped = false, stale = true;
+  let detail = null, timer = null, stopped = false, stale = true, isLoaded = false;
 
   async function load() {
     try {
-      const [known, windows, verdicts, decisions, annotations] = await Promise.all([
-        get(path), all(`${path}/windows`), all(`${path}/verdicts`, 600), all(`/v1/decisions?experiment=${encodeURIComponent(id)}`, 1000), all("/v1/annotations", 500)]);
+      const rest = Promise.all([
+        all(`${path}/windows`), all(`${path}/verdicts`, 600), all(`/v1/decisions?experiment=${encodeURIComponent(id)}`, 1000), all("/v1/annotations", 500)]);
+      rest.catch(() => {}); // told below, once
+      detail = await get(path);
       if (stopped) return;
-      detail = known;
+      draw();
+      const [windows, verdicts, decisions, annotations] = await rest;
+      if (stopped) return;
       for (const [kind, items] of Object.entries({ window: windows.reverse(), verdict: verdicts.reverse(), decision: decisions.reverse(), annotation: annotations })) for (const item of items) records.take(kind, item);
       health.heard();
+      isLoaded = true;
       draw();
-      past.look();
+      if (!past.looked) past.look();
     } catch (error) {
       if (stopped) return;
       if (error.status === 404 && detail === null) main.replaceChildren(card("Not here", {}, el("p", {}, said(error.message)), el("p", {}, el("a", { href: "#/" }, "all experiments"))));
@@ -47,7 +52,8 @@ export function experiment(main, id, health) {
   function shown(windows, verdicts, decisions, annotations) {
     const { ask } = read(), from = Number(ask.get("from")), to = Number(ask.get("to"));
     if (from && to > from) return [from, to];
-    const times = [...(past.since ? [past.since] : []), ...windows.flatMap((w) => [Date.parse(w.start), Date.parse(w.end)]), ...verdicts.map((v) => Date.parse(v.event_time)), ...decisions.map((d) => Date.parse(d.time))];
+    const ends = (items) => [items[0], items.at(-1)].filter(Boolean); // of items in order
+    const times = [...(past.since ? [past.since] : []), ...ends(windows).flatMap((w) => [Date.parse(w.start), Date.parse(w.end)]), ...ends(verdicts).map((v) => Date.parse(v.event_time)), ...ends(decisions).map((d) => Date.parse(d.time))];
     const known = times.length ? times.reduce((a, b) => Math.max(a, b)) : Date.now(), noted = annotations.map((a) => Date.parse(a.time)).filter((ms) => ms - known < NOTED_MS);
     const last = noted.reduce((a, b) => Math.max(a, b), known), first = times.length ? times.reduce((a, b) => Math.min(a, b)) : last - 60000;
     const lasts = Number(ask.get("last")) * 1000;
@@ -56,7 +62,7 @@ export function experiment(main, id, health) {
 
   function draw() {
     const { ask } = read(), live = records.windows, span = shown(live, records.verdicts, records.decisions, records.annotations);
-    past.need(span, live);
+    if (isLoaded || ask.get("last") || ask.get("from")) past.need(span, live);
     const { windows, verdicts, decisions, annotations, rest, evidence, step_s } = past.mix(records), arms = byArm(detail, windows), chosen = ask.get("v"), marks = marking(decisions, annotations);
     const extent = [Math.min(span[0], past.whole ? Date.parse(past.whole.from) : Infinity), Math.max(span[1], last(live))];
     const onspan = ([from, to]) => set({ from: Math.round(from), to: Math.round(to), last: null });
@@ -100,12 +106,12 @@ export function experiment(main, id, health) {
   const look = () => { if (detail) draw(); };
   const acted = () => { stale = true; soon(); };
   const escape = (event) => { if (event.key === "Escape" && read().ask.get("v") && !document.querySelector("dialog[open]")) set({ v: null }); };
-  const ticking = setInterval(() => fresh(), 1000), looking = setInterval(() => { if (!document.hidden) past.look(); }, LOOK_MS);
+  const ticking = setInterval(() => fresh(), 1000), looking = setInterval(() => { if (!document.hidden && (past.fault || !past.whole || now() - past.looked > LOOK_MS)) past.look(); }, LOOK_AGAIN_MS);
   addEventListener("view", look); addEventListener("acted", acted); addEventListener("keydown", escape);
   return () => { stopped = true; board.close(); close(); clearInterval(ticking); clearInterval(looking); removeEventListener("view", look); removeEventListener("acted", acted); removeEventListener("keydown", escape); };
 }
 
-const last = (windows) => windows.reduce((most, w) => Math.max(most, Date.parse(w.end)), 0);
+const last = (windows) => (windows.length ? Date.parse(windows.at(-1).end) : 0);
 
 function title(detail) {
   return el("div", { class: "title" }, el("h1", {}, el("bdi", {}, detail.id)),

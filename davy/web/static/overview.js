@@ -10,7 +10,7 @@ const conclusion = (item) => item.verdict?.conclusion ?? "NONE";
 
 export function overview(main, health) {
   const items = new Map();
-  let rows = [], drawn = "", stopped = false;
+  let rows = [], drawn = "", stopped = false, made = new Map();
   const search = el("input", { type: "search", placeholder: "Find by name, service, owner or reason  ( / )", "aria-label": "Find experiments", "data-focus": "find", value: read().ask.get("find") ?? "", oninput: () => set({ find: search.value }, { replace: true }) });
   const filters = el("div", { class: "filters", role: "group", "aria-label": "Show" });
   const space = el("div", { class: "space" }), list = el("div", { class: "list", role: "list", tabindex: "0", "aria-label": "Experiments" }, space);
@@ -55,8 +55,20 @@ export function overview(main, health) {
     if (anew !== true && drawn === `${first} ${last}`) return;
     drawn = `${first} ${last}`;
     const focus = document.activeElement?.closest?.(".space") ? document.activeElement.dataset.id : null;
-    space.replaceChildren(...rows.slice(first, last).map((item, i) => row(item, first + i)));
-    if (focus) space.querySelector(`[data-id="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+    const nodes = rows.slice(first, last).map((item, i) => kept(item, first + i)), wanted = new Set(nodes);
+    for (const node of [...space.children]) if (!wanted.has(node)) node.remove();
+    nodes.forEach((node, i) => { if (space.children[i] !== node) space.insertBefore(node, space.children[i] ?? null); });
+    made = new Map(nodes.map((node) => [node.firstChild.dataset.id, made.get(node.firstChild.dataset.id)]));
+    if (focus && document.activeElement?.dataset?.id !== focus) space.querySelector(`[data-id="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+  }
+
+  // The row on screen, made anew only when it changed.
+  function kept(item, index) {
+    const held = made.get(item.id);
+    if (held?.item === item && held.index === index && held.of === rows.length) return held.node;
+    const node = row(item, index);
+    made.set(item.id, { item, index, of: rows.length, node });
+    return node;
   }
 
   function row(item, index) {

@@ -1,7 +1,7 @@
 // What came before the page's own memory: asked of the store, and put together with what is live.
-import { get } from "./store.js";
+import { get, now } from "./store.js";
 
-const AGAIN_MS = 60e3, SLACK_MS = 10e3, POINTS = 500;
+const AGAIN_MS = 60e3, SLACK_MS = 10e3, POINTS = 500, MARGIN = 0.01;
 const QUANTILES = ["mean_us", "p50_us", "p90_us", "p95_us", "p99_us", "p999_us"], COUNTS = ["rows", "errors", "requests", "late", "quarantined"];
 const iso = (ms) => new Date(ms).toISOString();
 
@@ -27,7 +27,7 @@ export function buckets(windows, step) {
   });
 }
 
-const first = (items, time) => items.reduce((least, item) => Math.min(least, Date.parse(time(item))), Infinity);
+const first = (items, time) => (items.length ? Date.parse(time(items[0])) : Infinity); // of items in order
 const without = (items, held, key) => { const known = new Set(held.map(key)); return items.filter((item) => !known.has(key(item))); };
 
 export class Past {
@@ -35,6 +35,7 @@ export class Past {
 
   // Everything that the store has of the service, for the overview; once in a while anew.
   async look() {
+    this.looked = now();
     try {
       const since = await get(`${this.path}&points=200`);
       this.fault = since.fault;
@@ -52,9 +53,10 @@ export class Past {
     const fits = held && held.begin <= from && held.end >= to - Math.max(AGAIN_MS, held.step_s * 2000) && held.end - held.begin < 2 * (to - from) && from - held.begin < (to - from) / 2;
     if (fits || this.busy || (this.failed === key && Date.now() < this.again)) return;
     this.busy = true;
-    get(`${this.path}&points=${POINTS}&from=${iso(Math.max(0, from))}&to=${iso(to)}`).then((told) => {
+    const begin = Math.max(0, from - MARGIN * (to - from));
+    get(`${this.path}&points=${POINTS}&from=${iso(begin)}&to=${iso(to)}`).then((told) => {
       if (told.fault) throw new Error(told.fault);
-      this.told = { ...told, begin: from, end: to };
+      this.told = { ...told, begin, end: to };
     }).catch((error) => { this.fault = error.message; this.failed = key; this.again = Date.now() + AGAIN_MS; this.told = null; })
       .finally(() => { this.busy = false; this.ondone(); });
   }

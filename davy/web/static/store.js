@@ -7,7 +7,7 @@ const KEYS = {
 const MOST = { window: WINDOWS, verdict: VERDICTS, decision: DECISIONS, annotation: 500 };
 
 export class Records {
-  constructor() { this.kinds = Object.fromEntries(Object.keys(KEYS).map((kind) => [kind, new Map()])); this.version = 0; }
+  constructor() { this.kinds = Object.fromEntries(Object.keys(KEYS).map((kind) => [kind, new Map()])); this.version = 0; this.inOrder = new Map(); }
 
   // Whether it was news: a repetition is none, a later revision of a window is.
   take(kind, record) {
@@ -16,13 +16,18 @@ export class Records {
     held.set(key, record);
     if (held.size > MOST[kind]) held.delete(held.keys().next().value);
     this.version += 1;
+    this.inOrder.delete(kind);
     return true;
   }
 
-  sorted(kind, by) { return [...this.kinds[kind].values()].sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : 0)); }
+  // Kept until there is news of that kind.
+  sorted(kind, by) {
+    if (!this.inOrder.has(kind)) this.inOrder.set(kind, [...this.kinds[kind].values()].map((item) => [by(item), item]).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, item]) => item));
+    return this.inOrder.get(kind);
+  }
   get windows() { return this.sorted("window", (w) => w.start); }
   get verdicts() { return this.sorted("verdict", (v) => v.event_time + String(v.sequence).padStart(12, "0")); }
-  get decisions() { return this.sorted("decision", (d) => d.time + String(d.sequence).padStart(12, "0")).reverse(); }
+  get decisions() { return this.sorted("decision", (d) => d.time + String(d.sequence).padStart(12, "0")).toReversed(); }
   get annotations() { return this.sorted("annotation", (a) => a.time); }
 }
 

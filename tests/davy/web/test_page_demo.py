@@ -24,6 +24,7 @@ END_MS = END_S * 1000
 def test_from_start_to_rollback(tmp_path: Path, opened: Open, tmp_path_factory: pytest.TempPathFactory) -> None:
     with running("errors", tmp_path) as demo:
         ready = demo.until(lambda line: line["kind"] == "ready", START_S)
+        demo.drain()
         page = opened(f"{ready['http']}/#/e/{ID}", complaints=LOST)
         guide, word = page.get_by_role("region", name="Guide"), page.locator(".strip .word")
         expect(guide.locator("[aria-current=step]")).to_have_text(re.compile("Traffic|Evidence grows"), timeout=END_MS)
@@ -50,8 +51,8 @@ def test_from_start_to_rollback(tmp_path: Path, opened: Open, tmp_path_factory: 
 
 
 def _by_keyboard(page: Page) -> None:
-    """A person pauses the rollout, and lets it go on."""
-    for command, state in (("pause", "☻ pause by ann"), ("resume", "☻ resume by ann")):
+    """A person pauses the rollout and lets it go on, which is refused where Davy was quicker: the ledger says either."""
+    for command in ("pause", "resume"):
         page.get_by_role("button", name=f"{command} …").focus()
         page.keyboard.press("Enter")
         page.keyboard.type("to see what it does 🚀")
@@ -59,9 +60,8 @@ def _by_keyboard(page: Page) -> None:
         page.get_by_label("Your name").fill("ann")
         page.keyboard.press("Enter")
         expect(page.locator(".stepin output")).to_contain_text(f"{command} sent")
-        expect(page.get_by_role("img", name="error ratio").locator("title", has_text=state)).to_have_count(
-            1, timeout=END_MS
-        )
+        line = page.locator(".ledger li", has_text=re.compile(f"{command}.*what it does 🚀 by ann"))
+        expect(line).to_have_count(1, timeout=END_MS)
 
 
 def _restart(demo: Demo, page: Page) -> None:
