@@ -29,15 +29,16 @@ class AsgiMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status, fields = 0, dict[str, Any]()
+        status = 0
+        fields: dict[str, Any] = {}
         token = CURRENT.set(fields)
         begin_ns = time.perf_counter_ns()
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        def watched(message: MutableMapping[str, Any]) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, watched)
@@ -49,21 +50,26 @@ class AsgiMiddleware:
             raise
         finally:
             CURRENT.reset(token)
-            event = {
-                "status": status or 500, "duration_us": (time.perf_counter_ns() - begin_ns) // 1000,
-                "endpoint": _endpoint(scope), "unit_id": self._unit(scope),
-            }  # fmt: skip
-            self.emitter.emit(event | fields)
+            took_ns = time.perf_counter_ns() - begin_ns
+            self.emitter.emit_later(_event, status, took_ns, scope.get("route"), self._unit(scope), fields)
 
-    def _unit(self, scope: Scope) -> str | None:
-        for name, value in scope["headers"] if self.unit_header else ():
-            if name == self.unit_header:
-                return unit_of(value.decode("latin-1"))
+    def _unit(self, scope: Scope) -> bytes | None:
+        wanted = self.unit_header
+        if wanted is not None:
+            for name, value in scope["headers"]:
+                if name == wanted:
+                    return value
         return None
 
 
-def _endpoint(scope: Scope) -> str | None:
+def _event(status: int, took_ns: int, route: Any, unit: bytes | None, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "status": status or 500, "duration_us": took_ns // 1000, "endpoint": _endpoint(route),
+        "unit_id": None if unit is None else unit_of(unit.decode("latin-1")), **fields,
+    }  # fmt: skip
+
+
+def _endpoint(route: Any) -> str | None:
     """The route's template, as FastAPI and Starlette tell it."""
-    route = scope.get("route")
     found = getattr(route, "path_format", None) or getattr(route, "path", None)
     return str(found) if found else None
