@@ -6,6 +6,7 @@
 | rollback | a verdict to roll back | the ledger says that control has the traffic |
 | failed | an action failed | a later action of the rollout was done |
 | invalid, no-data | verdicts say so for `sustained` | a verdict says something else |
+| harm | the watch shows HARM of a service that no experiment judges | it says HEALTHY of the same |
 | burn | an error budget burns too fast | it did not for the alert's short lookback |
 
 Each opens once and is resolved once. What lasts shorter is nobody's incident. A burn that gets worse ends as a warning and
@@ -21,7 +22,7 @@ from deploy.incidents.base import Incident, Severity
 from schemas.budget import BudgetStatus
 from schemas.decision import Decision
 from schemas.probe import ProbeResult
-from schemas.verdict import Verdict
+from schemas.verdict import WATCHED, Verdict
 
 OPEN_MAX = 10_000
 """More at the same time are not opened."""
@@ -102,6 +103,16 @@ class Book:
             else:
                 book, more = book._over(key, at, f"the latest verdict is {verdict.conclusion}")
             news += more
+        if verdict.change is not None and verdict.experiment_id.startswith(WATCHED):
+            key = f"harm/{place}/{verdict.change.sli}"
+            if verdict.conclusion == "HARM":
+                who = service if verdict.variant == "*" else f"{service} {verdict.variant}"
+                title = f"{who} ({environment}): {verdict.change.sli} got worse"
+                book, more = book._begun(Incident(key, "error", title, verdict.reason, at, at, labels=labels), now_us)
+                news += more
+            elif verdict.conclusion == "HEALTHY":
+                book, more = book._over(key, at, verdict.reason)
+                news += more
         if verdict.action == "ROLLBACK":
             title = f"{verdict.experiment_id}: {verdict.variant} must be rolled back"
             incident = Incident(f"rollback/{place}", "critical", title, verdict.reason, at, at, labels=labels)

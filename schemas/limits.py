@@ -28,6 +28,9 @@ class Limits(Model):
     """How long the judge keeps closed windows apart; rows for older ones count as late."""
     unnamed_windows: int = Field(default=20_000, ge=1)
     """Windows that the judge keeps of versions that no spec names; the rows of more are counted under `__other__`."""
+    watched_versions: int = Field(default=200, ge=0, le=100_000)
+    """Versions of services without an experiment that a judge watches, each service as one more; others are counted
+    in davy_judge_watch_left_out. 0: none."""
     gap_timeout_us: PositiveUs = _time(30_000_000, "gap_timeout", "30s")
     """Counts that are missing for longer than this make verdicts HOLD, and a repair is asked for."""
     standstill_us: PositiveUs = _time(15_000_000, "standstill", "15s")

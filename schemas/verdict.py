@@ -16,6 +16,8 @@ EvidenceStatus = Literal["OPEN", "SAFE", "HARM", "SHADOW"]
 
 EVIDENCE_MAX = 1e300
 """JSON has no infinity: e-values are capped here."""
+WATCHED = "watch."
+"""How ids begin under which verdicts tell of services that no experiment judges; `variant` is a version then, or * for all."""
 FINAL: frozenset[Action] = frozenset({"PROMOTE", "ROLLBACK"})
 
 

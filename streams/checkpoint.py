@@ -110,6 +110,7 @@ def dump(judge: Judge) -> bytes:
             "experiments": [_dump_experiment(experiment) for experiment in judge.experiments.values()],
             "budgets": judge.budgets.dump(),
             "notes": judge.notes.dump(),
+            "services": judge.services.dump(),
             "parts": [[*item] for item in windows.parts.dump(windows.floor_us)],
         }),
     }  # fmt: skip
@@ -135,6 +136,7 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
         judge.budgets.declare(experiment.spec)
     judge.budgets.restore(rest.get("budgets", []), judge.closed_us)
     judge.notes = Notes(rest.get("notes", []))
+    judge.services.restore(rest["services"])
     for group, (place, value, label), rows in rest.get("parts", []):
         judge.windows.parts.restore((group[0], group[1], group[2]), (place, value, (label[0], label[1])), rows)
     _load_windows(judge, state)

@@ -84,6 +84,11 @@ class Experiment:
         """Whether anything is still to be decided."""
         return not self.closed and len(self.finished) < len(self.spec.candidates)
 
+    @property
+    def watching(self) -> bool:
+        """Whether a promoted candidate is watched."""
+        return any(not watch.done for watch in self.watches.values())
+
     def announced(self, time_us: int, body: WeightIntent, windows: Windows) -> None:
         """Traffic is about to be shifted: from then on no window is evidence, also where one was judged already."""
         self.traffic = self.traffic.intent(time_us, body)

@@ -8,19 +8,18 @@ no timer and no I/O; a judge that stands still says nothing, and `expires_at` tu
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from analyzers.arm import DURATION, ArmWindow
-from analyzers.histogram import quantiles
+from analyzers import service_watch
+from analyzers.watch import Change
 from schemas.budget import BudgetStatus
 from schemas.change import ChangeEvent
 from schemas.codec import Malformed, UnknownSchema
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
-from schemas.delta import SAMPLE_RATE_ONE, Claim, ControlCopy, Progress, Truncated
+from schemas.delta import Claim, ControlCopy, Progress, Truncated
 from schemas.located import Errors
-from schemas.spec import load_specs
+from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import changes
@@ -29,10 +28,12 @@ from streams.changes import EVERYWHERE, Notes
 from streams.deltas import PackedCells, Read
 from streams.experiment import Experiment, Judged, with_spec
 from streams.fold import Advanced, Conflict, Counted, Fold, Folded, Foreign, Lost, Outcome, SourceKey
+from streams.issue import Subject, issue
 from streams.judge_settings import JudgeSettings, config_digest
-from streams.windows import Group, Label, Names, Windows
+from streams.services import Services, Word, watch_id
+from streams.summary import by_label, of_window
+from streams.windows import Group, Names, Windows
 
-VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
 VERDICT_TTL_US = 30_000_000
 ROUND_US = 1_000_000
 """Least recorded time between two rounds of judgement."""
@@ -68,6 +69,7 @@ class Judge:
         slos = {name: slo for name, slo in settings.slos.items() if settings.owns(slo.service, slo.environment)}
         self.budgets = Budgets(slos)
         self.notes = Notes()
+        self.services = Services(settings.watched_max)
         self.control_offset = -1
         self.wall_us = 0
         self.last_round_us = 0
@@ -224,12 +226,18 @@ class Judge:
                 said = experiment.again(closed, hold, self.windows)
             out.extend(self._verdict(experiment, judged, offsets) for judged in said)
         if moved:
+            out.extend(self._watched(word, offsets) for word in self.services.look(self.windows, closed, self._judged))
             kept_from = closed - self.settings.keep_us - self.settings.lateness_us
             self.windows.drop(kept_from)
             self.budgets.forget(kept_from)
             for experiment in self.experiments.values():
                 experiment.forget(kept_from)
         self.windows.forget_totals()
+
+    def _judged(self, group: Group) -> bool:
+        """Whether an experiment looks after these requests."""
+        experiment = self.experiments.get(group[0] or "")
+        return experiment is not None and experiment.group == group and (experiment.live or experiment.watching)
 
     def _gap_reason(self) -> str | None:
         if not self.stuck:
@@ -243,81 +251,38 @@ class Judge:
         return offsets | {self.settings.control_topic: self.control_offset}
 
     def _verdict(self, experiment: Experiment, judged: Judged, offsets: dict[str, int]) -> Verdict:
-        spec, judgement = experiment.spec, judged.judgement
-        digest = config_digest(experiment.digest, self.settings)
-        change = self._change(experiment, judged)
-        reason = judgement.reason
-        if change is not None and (told := changes.sentence(change)):
-            reason = f"{reason}; {told}"
+        spec = experiment.spec
         experiment.sequence += 1
-        name = (
-            spec.id, judged.candidate, experiment.sequence, sorted(offsets.items()), judged.event_time, digest,
-            self.settings.code_version, judgement.action, reason,
+        subject = Subject(
+            experiment.group, spec.id, experiment.sequence, config_digest(experiment.digest, self.settings),
+            spec.rollback.window_us if judged.judgement.action == "ROLLBACK" else VERDICT_TTL_US,
         )  # fmt: skip
-        expires = spec.rollback.window_us if judgement.action == "ROLLBACK" else VERDICT_TTL_US
-        return Verdict(
-            verdict_id=str(uuid.uuid5(VERDICT_NAMESPACE, repr(name))),
-            experiment_id=spec.id,
-            variant=judged.candidate,
-            service=spec.service,
-            environment=spec.environment,
-            epoch=self.epoch,
-            sequence=experiment.sequence,
-            issued_at=self.wall_us,
-            event_time=judged.event_time,
-            expires_at=self.wall_us + expires,
-            phase=judged.phase,
-            action=judgement.action,
-            conclusion=judgement.conclusion,
-            step=judged.step,
-            weight=judgement.weight,
-            reason=reason,
-            evidence=judgement.evidence,
-            needed=judgement.needed,
-            offsets=offsets,
-            config_digest=digest,
-            code_version=self.settings.code_version,
-            budget=judgement.budget,
-            change=change,
-        )
+        return self._issued(subject, judged, spec, offsets)
 
-    def _change(self, experiment: Experiment, judged: Judged) -> ChangeEvent | None:
-        if judged.change is None:
-            return None
-        sli = next(sli for sli in experiment.spec.slis if sli.name == judged.change.sli)
-        return changes.event(
-            self.windows, experiment.group, sli, judged.change, judged.event_time, self.settings.dimensions, self.notes
-        )
+    def _watched(self, word: Word, offsets: dict[str, int]) -> Verdict:
+        """Of a service that no experiment judges."""
+        judged = Judged(word.version, word.event_time, 0, word.judgement, "watch", word.said.change)
+        subject = Subject(
+            word.group, watch_id(*word.group[1:]), word.sequence, config_digest(service_watch.digest(), self.settings),
+            VERDICT_TTL_US,
+        )  # fmt: skip
+        return self._issued(subject, judged, word.spec, offsets)
+
+    def _issued(self, subject: Subject, judged: Judged, spec: ExperimentSpec, offsets: dict[str, int]) -> Verdict:
+        change = None if judged.change is None else self._change(subject.group, spec, judged.change, judged.event_time)
+        return issue(subject, judged, change, offsets, self.epoch, self.wall_us, self.settings.code_version)
+
+    def _change(self, group: Group, spec: ExperimentSpec, change: Change, until_us: int) -> ChangeEvent:
+        sli = next(sli for sli in spec.slis if sli.name == change.sli)
+        return changes.event(self.windows, group, sli, change, until_us, self.settings.dimensions, self.notes)
 
     def _summaries(self, closed_us: int, out: list[Output]) -> None:
         """Windows that closed, or that changed after they had closed."""
         revision = sum(source.frontier for source in self.fold.sources.values())
         for group, window in self.windows.take_changed(closed_us):
-            for (version, variant), content in sorted(self.windows.labels(group, window).items(), key=_by_label):
+            for (version, variant), content in sorted(self.windows.labels(group, window).items(), key=by_label):
                 self.budgets.count(group, window, (version, variant), content)
-                out.append(self._summary(group, window, version, variant, content, revision))
+                out.append(of_window(self.settings, group, window, (version, variant), content, revision))
             experiment = self.experiments.get(group[0] or "")
             if experiment is not None and experiment.group == group:
                 experiment.rewind(window, self.windows)
-
-    def _summary(
-        self, group: Group, window: int, version: str, variant: str | None, content: ArmWindow, revision: int
-    ) -> WindowSummary:
-        duration = content.measure(DURATION)
-        keys, counts = duration.histogram.keys, duration.histogram.counts
-        p50, p90, p95, p99, p999 = quantiles(keys, counts, (0.5, 0.9, 0.95, 0.99, 0.999))
-        means = {
-            name: measure.total * self.settings.resolutions.get(name, 1.0) / measure.rows
-            for name, measure in content.measures.items()
-            if name != DURATION and measure.rows
-        }
-        return WindowSummary(
-            *group, version, variant, window, window + self.windows.length_us, content.rows, content.errors,
-            duration.total / duration.rows if duration.rows else None, p50, p90, p95, p99, p999,
-            content.weight / SAMPLE_RATE_ONE, content.late, content.quarantined, means, revision,
-        )  # fmt: skip
-
-
-def _by_label(item: tuple[Label, ArmWindow]) -> tuple[str, str]:
-    (version, variant), _ = item
-    return version, variant or ""

@@ -60,6 +60,10 @@ ROWS = Counter(
 )
 STUCK = Gauge("davy_judge_gaps", "Source partitions whose counts do not add up for long.", ["partition"])
 COPIED_AGAIN = Counter("davy_judge_control_copied_again_total", "Control records whose copies were lost.")
+WATCHED = Gauge("davy_judge_watched", "Versions of services without an experiment under watch.", ["partition"])
+LEFT_OUT = Gauge(
+    "davy_judge_watch_left_out", "Versions that are not watched: more than limits.watched_versions.", ["partition"]
+)
 WATERMARK = Gauge("davy_judge_closed_seconds", "Event time up to which windows are closed.", ["partition"])
 
 
@@ -127,6 +131,8 @@ class JudgeLoop:
                 ROWS.labels(fate).inc(rows)
             owned.told = counted.copy()
             STUCK.labels(partition).set(len(owned.judge.stuck))
+            WATCHED.labels(partition).set(owned.judge.services.watched)
+            LEFT_OUT.labels(partition).set(owned.judge.services.left_out)
 
     def begin(self) -> None:
         """Join the group, or take all partitions where the broker keeps no groups worth the name."""

@@ -40,6 +40,8 @@ class JudgeSettings:
     """Configured objectives of services."""
     dimensions: tuple[str, ...] = ()
     """Names of the dimensions of cells, in order."""
+    watched_max: int = 0
+    """Versions of services without an experiment that are watched; 0: none."""
     owns: Callable[[str, str], bool] = lambda service, environment: True
     """Whether experiments on (service, environment) are judged from this partition."""
 
@@ -50,7 +52,7 @@ class JudgeSettings:
         return cls(
             Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
             limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
-            limits.unnamed_windows, config.slos, config.dimensions,
+            limits.unnamed_windows, config.slos, config.dimensions, limits.watched_versions,
             lambda service, environment: delta_partition(service, environment, partitions) == partition,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ recorded ledger.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -95,7 +95,7 @@ def replay(
     decisions: Sequence[Decision] = (),
 ) -> Iterator[Output]:
     """Everything the judge says of the recording, in order."""
-    judge = Judge(settings)
+    judge = Judge(replace(settings, watched_max=0))
     log = _Log(recording, layout, settings)
     controls = _controls(specs, recording, settings.window_us, decisions)
     for offset, control in enumerate(controls[: len(specs)]):

@@ -253,6 +253,10 @@ class Windows:
             content.known = None
         self._known.clear()
 
+    def groups(self, window: int) -> list[Group]:
+        """Who has content in one window."""
+        return [group for group, windows in self._groups.items() if window in windows]
+
     def first(self, group: Group) -> int | None:
         """Start of the earliest window kept."""
         return min(self._groups.get(group, {}), default=None)

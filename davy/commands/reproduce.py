@@ -58,7 +58,7 @@ def content(verdict: Verdict) -> dict[str, Any]:
 
 def _issued(verdict_id: str, config: Config) -> Verdict | None:
     state = snapshot(config, ("control", "verdicts"))
-    for name in state.experiments:
+    for name in [*state.experiments, *state.services]:
         for verdict in state.verdicts.of(name):
             if verdict.verdict_id == verdict_id:
                 return verdict

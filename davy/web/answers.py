@@ -102,6 +102,17 @@ def changes(verdicts: Iterable[Verdict]) -> list[Json]:
     return [newest[key] for key in latest]
 
 
+def changes_of_services(state: State, service: str | None) -> list[Json]:
+    """Of services that no experiment judges, the latest begin first."""
+    found: list[Json] = []
+    for name in state.services:
+        verdicts = state.verdicts.of(name)
+        if verdicts and service in (None, verdicts[0].service):
+            place = {"service": verdicts[0].service, "environment": verdicts[0].environment}
+            found += [place | change for change in changes(verdicts)]
+    return sorted(found, key=lambda change: change["begun_at"], reverse=True)
+
+
 def detail(
     experiment: Experiment, now_us: int, found: Iterable[BudgetStatus] = (), verdicts: Iterable[Verdict] = (),
     probes: Iterable[ProbeResult] = (), dead_letters: int = 0,

@@ -201,6 +201,12 @@ def _records(app: FastAPI, console: Console) -> None:
         found = [probe for probe in held if service is None or service in probe.services]
         return Tagged(answers.paged(sorted(found, key=lambda probe: (probe.target, probe.kind)), limit, cursor))
 
+    @app.get("/v1/changes")
+    def changes(service: str | None = None, limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Json:
+        """Changes of services that no experiment judges, by version (`*`: all of them), the latest begin first."""
+        with console.feed.lock:
+            return answers.paged(answers.changes_of_services(console.feed.state, service), limit, cursor)
+
     @app.get("/v1/annotations")
     def annotations() -> Json:
         """What people and programs noted: deploys, changes of configuration."""

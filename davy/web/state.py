@@ -19,7 +19,7 @@ from schemas.errors import DavyError
 from schemas.flag import Flag, FlagChange, load_flag
 from schemas.probe import ProbeResult
 from schemas.spec import ExperimentSpec, load_specs
-from schemas.verdict import Verdict
+from schemas.verdict import WATCHED, Verdict
 from schemas.window import WindowSummary
 
 EXPERIMENTS_MAX = 2_000
@@ -29,6 +29,8 @@ WINDOWS_EACH, WINDOWS_TOTAL = 2_000, 100_000
 VERDICTS_EACH, VERDICTS_TOTAL = 300, 20_000
 DECISIONS_EACH, DECISIONS_TOTAL = 500, 20_000
 ANNOTATIONS_MAX = 500
+SERVICES_MAX = 1_000
+"""Services without an experiment whose changes are kept; of more the one that was told of first is forgotten."""
 PROBES_MAX = 1_000
 LABEL_MAX = 256
 """Longer names of versions and variants are not ours: their windows are passed over."""
@@ -78,6 +80,8 @@ class State:
         self.decisions: Shelf[str, tuple[int, int, str, str], Decision] = Shelf(DECISIONS_EACH, DECISIONS_TOTAL)
         self.probes: dict[tuple[str, str], ProbeResult] = {}
         self.budgets: dict[str, BudgetStatus] = {}
+        self.services: dict[str, None] = {}
+        """Ids under which verdicts told of services that no experiment judges."""
         self.flags: dict[str, Flag] = {}
         self.flags_changes = 0
         """Goes up with whatever may change what is told of flags."""
@@ -122,6 +126,8 @@ class State:
             self.refused += 1
             return False
         experiment = self.experiments.get(verdict.experiment_id)
+        if experiment is None and verdict.phase == "watch" and verdict.experiment_id.startswith(WATCHED):
+            return self._service(verdict, key)
         if experiment is None or not verdict.config_digest.startswith(experiment.spec.digest[:32]):
             return False  # of a spec that is not in force (any more)
         self._epochs[verdict.experiment_id] = verdict.epoch
@@ -131,6 +137,17 @@ class State:
         if held is None or (held.epoch, held.sequence) < (verdict.epoch, verdict.sequence):
             latest[verdict.variant] = verdict
             self._touch(experiment)
+        return True
+
+    def _service(self, verdict: Verdict, key: tuple[int, int, str]) -> bool:
+        """Of a service that no experiment judges."""
+        self.services[verdict.experiment_id] = None
+        self._epochs[verdict.experiment_id] = verdict.epoch
+        self.verdicts.put(verdict.experiment_id, key, verdict)
+        if len(self.services) > SERVICES_MAX:
+            oldest = next(iter(self.services))
+            del self.services[oldest], self._epochs[oldest]
+            self.verdicts.drop(oldest)
         return True
 
     def _touch(self, experiment: Experiment) -> None:

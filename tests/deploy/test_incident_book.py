@@ -10,6 +10,7 @@ import pytest
 from deploy.incident_book import STALE_US, Book, Record
 from deploy.incidents.base import Incident
 from schemas.budget import BudgetStatus
+from schemas.change import ChangeEvent
 from schemas.decision import Decision
 from tests.deploy.test_dependencies import result
 from tests.deploy.verdicts import NOW, verdict
@@ -102,3 +103,14 @@ def test_a_budget_that_burns_is_one_incident_which_may_get_worse_but_does_not_fl
     _, (incident,) = book.take(burns("PAGE"), SUSTAINED, NOW)
     assert incident.labels == {"service": "cart", "environment": "prod", "slo": "errors"}
     assert incident.title == "cart (prod): the error budget errors burns too fast"
+
+
+def test_harm_of_a_service_without_an_experiment_is_one_incident_until_it_is_over() -> None:
+    change = ChangeEvent("errors", NOW, NOW, NOW, 0.005, 0.04)
+    said = replace(verdict("HOLD", 1), experiment_id="watch.cart.prod", variant="2", phase="watch", change=change)
+    steps = ("INCONCLUSIVE", "HARM", "HARM", "INCONCLUSIVE", "HEALTHY", "HEALTHY")
+    records = [replace(said, conclusion=word, issued_at=NOW + i) for i, word in enumerate(steps)]
+    assert told(*records) == [
+        ("harm/watch.cart.prod/2/errors", False), ("harm/watch.cart.prod/2/errors", True),
+    ]  # fmt: skip
+    assert told(replace(records[1], experiment_id="e")) == [], "of an experiment a rollback is one"

@@ -1,10 +1,10 @@
 // All experiments: a list of which only the rows on screen exist, kept current by one stream.
 import { card, el } from "./dom.js";
 import { SIGN, clock, percent, standing } from "./format.js";
-import { listen } from "./store.js";
+import { get, listen } from "./store.js";
 import { link, read, set } from "./view.js";
 
-const ROW = 52, SPARE = 6;
+const ROW = 52, SPARE = 6, CHANGES = 20, CHANGES_MS = 10000;
 const WORST = ["HARM", "INVALID", "NO_DATA", "INCONCLUSIVE", "HEALTHY", "NONE"];
 const conclusion = (item) => item.verdict?.conclusion ?? "NONE";
 
@@ -15,7 +15,18 @@ export function overview(main, health) {
   const filters = el("div", { class: "filters", role: "group", "aria-label": "Show" });
   const space = el("div", { class: "space" }), list = el("div", { class: "list", role: "list", tabindex: "0", "aria-label": "Experiments" }, space);
   const empty = el("p", { class: "quiet" });
-  main.replaceChildren(card("Experiments", { class: "overview" }, el("div", { class: "tools" }, search, filters), empty, list));
+  const services = el("div");
+  main.replaceChildren(card("Experiments", { class: "overview" }, el("div", { class: "tools" }, search, filters), empty, list), services);
+
+  // What the watch found in services that no experiment judges.
+  async function watched() {
+    const found = (await get(`/v1/changes?limit=${CHANGES}`).catch(() => ({ items: [] }))).items;
+    if (stopped) return;
+    services.replaceChildren(...(found.length ? [card("Changes of services", {}, el("ul", { class: "small" }, ...found.map((change) => {
+      const word = change.kind === "anomaly" ? "anomaly" : change.conclusion;
+      return el("li", {}, el("span", { class: `pill ${word === "HARM" ? "bad" : "wait"}` }, word), ` ${change.service} ${change.variant === "*" ? "" : change.variant} (${change.environment}): `, el("bdi", {}, change.reason));
+    })))] : []));
+  }
   list.addEventListener("scroll", paint);
   list.addEventListener("keydown", move);
 
@@ -92,5 +103,7 @@ export function overview(main, health) {
   addEventListener("view", soon);
   addEventListener("resize", paint);
   choose();
-  return () => { stopped = true; close(); removeEventListener("view", soon); removeEventListener("resize", paint); };
+  watched();
+  const again = setInterval(watched, CHANGES_MS);
+  return () => { stopped = true; clearInterval(again); close(); removeEventListener("view", soon); removeEventListener("resize", paint); };
 }

@@ -285,3 +285,16 @@ def test_error_budgets_are_told_the_least_left_first(client: TestClient, feed: F
     assert samples["davy_error_budget_burn", "a", None, "14.4"] == 15.5
     assert samples["davy_error_budget_alert", "a", "ticket", None] == 1
     assert samples["davy_error_budget_alert", "a", "page", None] == 0
+
+
+def test_changes_of_services_without_an_experiment_are_listed(client: TestClient, feed: Feed) -> None:
+    change = ChangeEvent("errors", 7_000_000, 5_000_000, 9_000_000, 0.005, 0.03)
+    told = replace(verdict("HOLD", "HARM"), experiment_id="watch.cart.prod", service="cart", phase="watch", variant="2")
+    feed.state.take(replace(told, change=change))
+    feed.state.take(replace(told, change=change, sequence=2, verdict_id="2", conclusion="HEALTHY", action="CONTINUE"))
+    feed.state.take(replace(told, experiment_id="gone", change=change))
+    (item,) = client.get("/v1/changes").json()["items"]
+    assert (item["service"], item["variant"], item["sli"], item["kind"]) == ("cart", "2", "errors", "change")
+    assert item["conclusion"] == "HEALTHY", "as it was told last"
+    assert client.get("/v1/changes?service=other").json()["items"] == []
+    assert [one["id"] for one in client.get("/v1/experiments").json()["items"]] == [ID]
