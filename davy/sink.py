@@ -18,6 +18,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from prometheus_client import Counter, Gauge
 
+from davy.reporter import Reporter
 from davy.sink_queries import QueryServer
 from davy.spool import Spool
 from schemas.config import INTEGER_MEASURES, Config
@@ -26,9 +27,10 @@ from streams import kafka
 from streams.membership import member, number
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
-from streams.sinks.columns import Columns, joined, read, span_us
+from streams.sinks.columns import Columns, joined, of_rows, read, span_us
 from streams.sinks.embedded import EmbeddedStore, Locked
 from streams.sinks.rows import READERS
+from streams.sinks.tables import DECISIONS, REPORTS
 from streams.standing import HERE
 from streams.topics import ensure_topics
 
@@ -79,6 +81,7 @@ class SinkLoop:
         self._paused: list[TopicPartition] = []
         self._full_until, self._full_bytes = 0.0, 0
         """Until when the spool is not asked again, unless it holds fewer bytes than it did when it had no room."""
+        self._reporter = Reporter(config)
         self._changed: tuple[int, int] | None = None
         """Starts of windows, [first, last], that the roll-ups do not know yet."""
         SPOOL_MAX.set(config.limits.spool_bytes)
@@ -86,6 +89,7 @@ class SinkLoop:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; what was read is in the store or in the spool before it returns."""
         self.begin()
+        self._reporter.start()
         try:
             while not stop.is_set():
                 self.once()
@@ -95,6 +99,7 @@ class SinkLoop:
             if not len(self.spool):
                 self._serve_store()
         finally:
+            self._reporter.stop()
             self.close()
 
     def close(self) -> None:
@@ -202,11 +207,22 @@ class SinkLoop:
                 self._measure()
                 if not len(self.spool):
                     log.info("the spool is empty again")
+        elif self._reported():
+            pass
         elif self._changed is not None and time.monotonic() >= self._roll_up_at:
             first, last = self._changed
             if self._asked(lambda: self.store.roll_up(first, last + 1)):
                 self._changed = None
             self._roll_up_at = time.monotonic() + ROLL_UP_S
+
+    def _reported(self) -> bool:
+        """Whether a report was stored."""
+        if self._reporter.made.empty():
+            return False
+        row = self._reporter.made.get()
+        if not self._insert(REPORTS.name, of_rows(REPORTS, [row])):
+            self._reporter.made.put(row)
+        return True
 
     def reachable(self) -> bool:
         """Whether the store is there, as far as we know; it gets its tables when it first is."""
@@ -225,6 +241,8 @@ class SinkLoop:
         if not self._asked(lambda: self.store.add(table, columns)):
             return False
         ROWS.labels(table).inc(len(columns))
+        if table == DECISIONS.name:
+            self._reporter.look()
         if table == "windows":
             first, last = span_us(columns, "start")
             held = self._changed or (first, last)

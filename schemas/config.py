@@ -85,7 +85,7 @@ Folder = Annotated[Path, BeforeValidator(text)]
 
 Stored = Literal[
     "windows", "windows_10s", "windows_1m", "windows_1h", "windows_1d", "verdicts", "evidence", "decisions", "probes",
-    "changes", "experiments",
+    "changes", "experiments", "reports",
 ]  # fmt: skip
 """Tables of the analysts' store."""
 

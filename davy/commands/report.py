@@ -66,7 +66,7 @@ def as_html(text: str) -> str:
 
 
 def find(words: str, config: Config, as_json: bool) -> int:
-    """Experiments whose spec (hypothesis, owner, anything in it) or ledger has all of the words, newest first."""
+    """Experiments whose spec (hypothesis, owner, anything in it), ledger or report has all of the words, newest first."""
     has = " AND ".join(f"positionCaseInsensitive(everything, {quote(word)}) > 0" for word in words.split()) or "1"
     rows = ask(
         config,
@@ -74,7 +74,8 @@ def find(words: str, config: Config, as_json: bool) -> int:
         "argMax(hypothesis, applied_at) AS hypothesis, argMax(document, applied_at) AS document FROM specs "
         "GROUP BY experiment_id) AS e LEFT JOIN (SELECT experiment_id, argMax(state_after, sequence) AS state, "
         "arrayStringConcat(groupArray(reason), ' ') AS reasons FROM decisions GROUP BY experiment_id) AS d "
-        f"USING (experiment_id) WHERE {has.replace('everything', 'concat(document, reasons)')} "
+        "USING (experiment_id) LEFT JOIN (SELECT experiment_id, markdown FROM reports) AS r USING (experiment_id) "
+        f"WHERE {has.replace('everything', 'concat(document, reasons, markdown)')} "
         f"ORDER BY began DESC LIMIT {LISTED_MAX}",
     ).dicts()  # fmt: skip
     for row in rows:
@@ -236,7 +237,7 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="An .md or .html file (default: Markdown here).")
     ] = None,
     search: Annotated[
-        str, typer.Option(metavar="WORDS", help="Of the list, those with all the words in spec or ledger.")
+        str, typer.Option(metavar="WORDS", help="Of the list, those with all the words in spec, ledger or report.")
     ] = "",
     config: ConfigFile = None,
     data_dir: DataDir = None,

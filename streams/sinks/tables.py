@@ -234,8 +234,14 @@ EXPERIMENTS = Table(
     },
     key=("experiment_id", "digest"), version="applied_at",
 )  # fmt: skip
+REPORTS = Table(
+    "reports",
+    {"experiment_id": "label", "sequence": "int", "made_at": "time", "state": "label", "markdown": "text"},
+    key=("experiment_id",), version="sequence",
+)  # fmt: skip
+"""What was learned, made at the end; `sequence` is that of the ledger line that ended it."""
 TABLES: Mapping[str, Table] = {
-    table.name: table for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS)
+    table.name: table for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS, REPORTS)
 }
 """What the sink writes."""
 

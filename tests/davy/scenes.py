@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from davy.scene import Scene
+from schemas.config import Config
+from schemas.control import Control, SpecApplied
 from schemas.decision import Decision, Outcome
 from schemas.verdict import Action, Evidence, EvidenceStatus, Phase, Verdict
 from schemas.window import WindowSummary
 from streams.scenario import load
+from streams.sinks.embedded import EmbeddedStore, folder_of
+from streams.sinks.rows import READERS
 
 SECOND = 1_000_000
 BEGIN = 1_767_225_600 * SECOND
@@ -58,3 +65,27 @@ def scene() -> Scene:
     made.take(verdict("ROLLBACK", 2))
     made.lag, made.dead, made.restarts = 412, 3, 1
     return made
+
+
+def rolled_back(data_dir: Path) -> Config:
+    """A store that knows one experiment, which was rolled back."""
+    spec = load("errors").spec
+    body = SpecApplied(spec.source, "errors.yaml", spec.digest)
+    told = replace(
+        verdict("ROLLBACK", 2),
+        verdict_id="70183173-2d24-50c9-b049-9b093261e934",
+        config_digest=f"{spec.digest[:32]}-layout",
+    )
+    records = {
+        "control": [Control("demo-errors", BEGIN, "ann", "go", body)], "verdicts": [told],
+        "windows": [window("control", 0, 50, rows=10_000), window("canary", 0, 25)],
+        "decisions": [replace(decision({"control": 1.0}), kind="rollback", state_after="rolled_back", reason="a | b")],
+    }  # fmt: skip
+    config = Config.model_validate({"data_dir": str(data_dir)})
+    with EmbeddedStore(folder_of(config)) as store:
+        store.migrate([])
+        for topic, held in records.items():
+            for record in held:
+                for table, rows in READERS[topic](record.encode()).items():
+                    store.insert(table, rows)
+    return config

@@ -1,4 +1,4 @@
--- Written by python -m deploy.ops. Davy's tables and views, schema 4, for ClickHouse 18.16 to 22.2.
+-- Written by python -m deploy.ops. Davy's tables and views, schema 5, for ClickHouse 18.16 to 22.2.
 -- May be run again at any time:
 --   clickhouse-client --multiquery < schema-18.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS probes_raw (`target` String, `kind` String, `time` Da
 CREATE TABLE IF NOT EXISTS changes_raw (`experiment_id` String, `time` DateTime('UTC'), `time_us` Int64, `kind` String, `actor` String, `text` String, `tags` Array(String), `reason` String, `variant` Nullable(String), `step` Nullable(Int64), `weights.key` Array(String), `weights.value` Array(Float64)) ENGINE = ReplacingMergeTree() PARTITION BY toYYYYMM(time) ORDER BY (experiment_id, time_us, kind, actor, text);
 
 CREATE TABLE IF NOT EXISTS experiments_raw (`experiment_id` String, `digest` String, `applied_at` DateTime('UTC'), `applied_at_us` Int64, `actor` String, `reason` String, `service` String, `environment` String, `hypothesis` String, `owner` String, `mode` String, `control` String, `candidates` Array(String), `path` String, `document` String) ENGINE = ReplacingMergeTree(applied_at_us) ORDER BY (experiment_id, digest);
+
+CREATE TABLE IF NOT EXISTS reports_raw (`experiment_id` String, `sequence` Int64, `made_at` DateTime('UTC'), `made_at_us` Int64, `state` String, `markdown` String) ENGINE = ReplacingMergeTree(sequence) ORDER BY (experiment_id);
 
 CREATE TABLE IF NOT EXISTS windows_10s_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
@@ -63,6 +65,10 @@ DROP TABLE IF EXISTS experiments;
 
 CREATE VIEW experiments AS SELECT experiment_id AS id, `experiment_id`, `digest`, `applied_at`, `applied_at_us`, `actor`, `reason`, `service`, `environment`, `hypothesis`, `owner`, `mode`, `control`, `candidates`, `path`, `document` FROM specs ORDER BY experiment_id, applied_at_us DESC LIMIT 1 BY experiment_id;
 
+DROP TABLE IF EXISTS reports;
+
+CREATE VIEW reports AS SELECT `experiment_id`, `sequence`, `made_at`, `made_at_us`, `state`, `markdown` FROM reports_raw FINAL;
+
 DROP TABLE IF EXISTS windows_10s;
 
 CREATE VIEW windows_10s AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_10s_raw FINAL;
@@ -79,7 +85,7 @@ DROP TABLE IF EXISTS windows_1d;
 
 CREATE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
 
-INSERT INTO schema_versions (version, applied_at) SELECT 4, now();
+INSERT INTO schema_versions (version, applied_at) SELECT 5, now();
 
 -- Tables of an older Davy also need this, before all else; a server of this age cannot be told to do it only where needed:
 --   ALTER TABLE verdicts_raw ADD COLUMN `budget` Nullable(String);

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from davy.commands.report import as_html
-from schemas.config import Config
-from schemas.control import Control, SpecApplied
-from streams.scenario import load
-from streams.sinks.embedded import EmbeddedStore, folder_of
-from streams.sinks.rows import READERS
-from tests.davy.scenes import BEGIN, decision, verdict, window
+from tests.davy.scenes import rolled_back
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that knows one experiment, which was rolled back."""
-    spec = load("errors").spec
-    body = SpecApplied(spec.source, "errors.yaml", spec.digest)
-    digest = f"{spec.digest[:32]}-layout"
-    uuid = "70183173-2d24-50c9-b049-9b093261e934"
-    records = {
-        "control": [Control("demo-errors", BEGIN, "ann", "go", body)],
-        "verdicts": [replace(verdict("ROLLBACK", 2), verdict_id=uuid, config_digest=digest)],
-        "windows": [window("control", 0, 50, rows=10_000), window("canary", 0, 25)],
-        "decisions": [replace(decision({"control": 1.0}), kind="rollback", state_after="rolled_back", reason="a | b")],
-    }
-    config = Config.model_validate({"data_dir": str(tmp_path_factory.mktemp("data"))})
-    with EmbeddedStore(folder_of(config)) as store:
-        store.migrate([])
-        for topic, held in records.items():
-            for record in held:
-                for table, rows in READERS[topic](record.encode()).items():
-                    store.insert(table, rows)
-    return config.data_dir
+    return rolled_back(tmp_path_factory.mktemp("data")).data_dir
 
 
 def davy(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
