@@ -45,15 +45,14 @@ export function chart(title, lines, { span: [from, to], marks = [], format, leve
   }
   if (shade) root.append(svg("rect", { class: "shade", x: x(Math.max(from, shade[0])), width: Math.max(3, x(Math.min(to, shade[1])) - x(Math.max(from, shade[0]))), y: TOP, height: height - TOP - BOTTOM }));
   for (const [ms, anchor] of [[from, "start"], [(from + to) / 2, "middle"], [to, "end"]]) root.append(svg("text", { x: x(ms), y: height - 4, "text-anchor": anchor }, to - from > LONG_MS ? day(ms) : clock(ms)));
-  let free = -Infinity;
-  for (const { ms, text, kind = "mark" } of marks.filter((mark) => mark.ms >= from && mark.ms <= to).sort((a, b) => a.ms - b.ms)) {
-    const line = svg("line", { class: kind, x1: x(ms), x2: x(ms), y1: TOP, y2: height - BOTTOM }, svg("title", {}, `${clock(ms)} ${text}`));
-    root.append(line);
+  const within = marks.filter((mark) => mark.ms >= from && mark.ms <= to).sort((a, b) => a.ms - b.ms), taken = [];
+  for (const { ms, text, kind = "mark" } of within) root.append(svg("line", { class: kind, x1: x(ms), x2: x(ms), y1: TOP, y2: height - BOTTOM }, svg("title", {}, `${clock(ms)} ${text}`)));
+  for (const { ms, text, kind = "mark" } of within.sort((a, b) => (b.kind === "bad") - (a.kind === "bad"))) { // a rollback is never left out
     const short = text.length > 22 ? `${[...text].slice(0, 21).join("")}…` : text, needs = short.length * 6.2;
     const begin = Math.max(LEFT, Math.min(x(ms) + 3, wide - RIGHT - needs));
-    if (begin < free) continue;
+    if (taken.some(([left, right]) => begin < right && begin + needs + 8 > left)) continue;
     root.append(svg("text", { class: `tag ${kind}`, x: begin, y: TOP - 5 }, short));
-    free = begin + needs + 8;
+    taken.push([begin, begin + needs + 8]);
   }
   if (level) {
     root.append(svg("line", { class: "level", x1: LEFT, x2: wide - RIGHT, y1: y(level.value), y2: y(level.value) }));

@@ -33,7 +33,7 @@ for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, 
 
 // Sections by key: one is made anew only when what it shows changed, and the focus stays where it was. Many at once are made a
 // few in each frame, so that no frame waits for all of them.
-const BUDGET_MS = 6;
+const BUDGET_MS = 3;
 const soon = (what) => (document.hidden ? setTimeout(what) : requestAnimationFrame(what));
 
 export class Board {
@@ -50,7 +50,8 @@ export class Board {
     for (const key of this.held.keys()) if (!keys.has(key)) this.held.delete(key);
     const known = new Set([...this.held.values()].map(({ node }) => node));
     for (const child of [...this.root.children]) if (!known.has(child)) child.remove();
-    this.go(parts, 0, null, this.turn);
+    const turn = this.turn; // what is to be shown was worked out in this frame: the cards come in the next
+    soon(() => (pressing ? this.show(parts) : this.go(parts, 0, null, turn)));
   }
 
   go(parts, index, last, turn) {
