@@ -23,6 +23,7 @@ from importlib import resources
 from typing import Any, cast
 
 import fastavro
+from fastavro.read import LOGICAL_READERS  # pyright: ignore[reportUnknownVariableType]
 from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 from fastavro.schema import fingerprint as avro_fingerprint
 
@@ -30,6 +31,10 @@ MAGIC = b"\xc3\x01"
 HEADER_BYTES = 10
 CONFLUENT_HEADER_BYTES = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME, _INT = "davy-time", "davy-int"
+INTS = range(-(2**31), 2**31)
+TIMES = range(-62_135_596_800_000_000, 221_845_392_000_000_000)
+"""UTC microseconds that are taken: what calendars can say, with room behind for what is added to a time."""
 
 Document = dict[str, Any]
 Resolver = Callable[[int], Document]
@@ -69,17 +74,34 @@ def _parsed(name: str) -> Document:
 
 
 def parse(schema: Document) -> Document:
-    """Parsed for fastavro, without logical types, so that times stay integers."""
-    return cast(Document, fastavro.parse_schema(_without_logical_types(schema)))
+    """Parsed for fastavro with logical types of ours: times stay integers within `TIMES`, an int has 32 bits."""
+    return cast(Document, fastavro.parse_schema(_with_our_types(schema)))
 
 
-def _without_logical_types(node: Any) -> Any:
+def _with_our_types(node: Any) -> Any:
     if isinstance(node, dict):
-        items = cast(Document, node).items()
-        return {key: _without_logical_types(value) for key, value in items if key != "logicalType"}
+        items = {key: _with_our_types(value) for key, value in cast(Document, node).items() if key != "logicalType"}
+        timed = node.get("logicalType") == "timestamp-micros"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return items | ({"logicalType": _TIME} if timed else {})
     if isinstance(node, list):
-        return [_without_logical_types(item) for item in cast(list[Any], node)]
-    return node
+        return [_with_our_types(item) for item in cast(list[Any], node)]
+    return {"type": "int", "logicalType": _INT} if node == "int" else node
+
+
+def _time(value: int, *_: Any) -> int:
+    if value not in TIMES:
+        raise ValueError(f"{value} is no time in microseconds between the years 1 and 9000")
+    return value
+
+
+def _int(value: int, *_: Any) -> int:
+    """The library reads more than 32 bits, and cannot write what it read."""
+    if value not in INTS:
+        raise ValueError(f"{value} is no int of 32 bits")
+    return value
+
+
+LOGICAL_READERS.update({f"long-{_TIME}": _time, f"int-{_INT}": _int})  # pyright: ignore[reportUnknownMemberType]
 
 
 @cache
@@ -153,7 +175,7 @@ def decode(data: bytes, resolve: Resolver | None = None) -> tuple[str, Document]
         present = _parsed(name)
         return name, _read(data, HEADER_BYTES, former or present, None if former is None else present)
     if data[:1] == b"\x00" and len(data) >= CONFLUENT_HEADER_BYTES and resolve is not None:
-        writer = _without_logical_types(resolve(int.from_bytes(data[1:CONFLUENT_HEADER_BYTES], "big")))
+        writer = _with_our_types(resolve(int.from_bytes(data[1:CONFLUENT_HEADER_BYTES], "big")))
         name = str(writer.get("name", "")).rpartition(".")[2]
         if name not in names():
             raise UnknownSchema(f"the registry's schema is named {name!r}, which Davy does not use")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import codec
+from schemas.control import Command, Control, WeightIntent
 
 longs = st.integers(0, 2**52)
 optional = st.none() | st.text(max_size=20)
@@ -101,3 +102,19 @@ def test_json_never_holds_what_json_has_not() -> None:
     form = codec.to_json("ProbeResult", probe)
     assert form["time"] == "1970-01-01T00:00:00.000001Z"
     assert json.loads(json.dumps(form, allow_nan=False)) == form
+
+
+@pytest.mark.parametrize("time", [2**62, -(2**62)])
+def test_a_time_that_no_calendar_has_is_malformed(time: int) -> None:
+    note = Control("e", time, "jo", "why", Command("c", "pause"))
+    with pytest.raises(codec.Malformed, match=f"{time} is no time"):
+        Control.decode(note.encode())
+
+
+def test_an_int_of_more_than_32_bits_is_malformed() -> None:
+    weights = Control("e", 1, "jo", "why", WeightIntent("i", 2**31 - 1, {"canary": 0.1}))
+    data = weights.encode()
+    longer = data.replace(codec.long(2**31 - 1), codec.long(2**31))
+    assert (Control.decode(data), longer == data) == (weights, False)
+    with pytest.raises(codec.Malformed, match=f"{2**31} is no int of 32 bits"):
+        Control.decode(longer)

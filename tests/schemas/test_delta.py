@@ -26,16 +26,17 @@ from schemas.delta import (
 )
 
 longs = st.integers(-(2**63), 2**63 - 1) | st.integers(-70, 20_000)
+times = st.sampled_from([codec.TIMES[0], codec.TIMES[-1]]) | st.integers(codec.TIMES[0], codec.TIMES[-1])
 words = st.text(max_size=12)
 measures = st.builds(Measure, words, longs, longs, st.binary(max_size=300), st.binary(max_size=5))
 cells = st.builds(
     Cell, st.none() | words, words, words, words, st.none() | words, st.lists(st.none() | words, max_size=3).map(tuple),
-    *[longs] * 12, *[st.binary(max_size=200)] * 3, st.lists(measures, max_size=3).map(tuple),
+    times, *[longs] * 11, *[st.binary(max_size=200)] * 3, st.lists(measures, max_size=3).map(tuple),
 )  # fmt: skip
 ints = st.integers(-(2**31), 2**31 - 1)
 deltas: st.SearchStrategy[Delta] = st.one_of(
     st.builds(Cells, words, words, ints, longs, longs, st.lists(cells, max_size=4).map(tuple)),
-    st.builds(Progress, words, words, ints, *[longs] * 6, ints, longs, st.none() | longs, longs),
+    st.builds(Progress, words, words, ints, *[longs] * 6, ints, longs, st.none() | times, times),
     st.builds(ControlCopy, longs, st.binary(max_size=50), longs),
     st.builds(Claim, words, longs),
     st.builds(Truncated, words, words, ints, longs, longs),

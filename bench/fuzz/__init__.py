@@ -1,0 +1,1 @@
+"""Fuzzing: bytes that nobody would send, at everything that reads bytes of others (`python -m bench.fuzz`)."""

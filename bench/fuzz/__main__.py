@@ -1,0 +1,103 @@
+"""`python -m bench.fuzz [EXECUTIONS]`: libFuzzer, through Atheris, at every target; the figures into docs/security.md.
+
+Each target runs in a process of its own, so that a crash of machine code is a find, too; parsers of text are instrumented, so
+that new branches are looked for. Inputs that found new ones are kept in .fuzz and are where the next run begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.document import heading, rewrite
+
+HOME = Path(__file__).parents[2]
+CORPUS = HOME / ".fuzz"
+DOCUMENT = HOME / "docs" / "security.md"
+BEGIN = "<!-- fuzz: written by python -m bench.fuzz -->"
+EXECUTIONS = 10_000_000
+BYTES_MAX = 4096
+SECONDS_MAX = 20
+"""One input that takes longer is a find."""
+MEMORY_MB_MAX = 3000
+INSTRUMENTED = ("schemas", "davy.importers")
+
+
+def main(executions: int, record: bool = True) -> int:
+    """Fuzz all targets; 1 where anything was found."""
+    from bench.fuzz.targets import TARGETS
+
+    lines, wrong, ran = heading("target", ["executions", "seconds", "kept inputs", "finds"]), 0, 0
+    for target in TARGETS:
+        began, runs = time.monotonic(), max(int(executions * target.share), 100)
+        print(f"{target.name}: {runs:,} executions ...", flush=True)
+        done, said = fuzz(target.name, runs)
+        wrong += not done
+        ran += runs
+        if not done:
+            print(said[-4000:])
+        kept = len(list(folder(target.name).iterdir()))
+        lines.append(f"| {target.name} | {runs:,} | {time.monotonic() - began:.0f} | {kept:,} | {0 if done else 1} |")
+    total = f"{ran:,} executions, finds: **{wrong}**"
+    print(total)
+    if record:
+        command = f"`python -m bench.fuzz {executions}`, {datetime.now(UTC):%Y-%m-%d}"
+        rewrite(BEGIN, "\n".join([f"{command}: {total}.", "", *lines]), DOCUMENT)
+    return int(wrong > 0)
+
+
+def folder(name: str) -> Path:
+    """Where a target's inputs are kept."""
+    place = CORPUS / name.replace(" ", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def fuzz(name: str, runs: int, seed: int = 1) -> tuple[bool, str]:
+    """Whether nothing was found, and what the fuzzer said."""
+    from bench.fuzz.targets import TARGETS
+
+    target = next(target for target in TARGETS if target.name == name)
+    place = folder(name)
+    for content in target.seeds():
+        (place / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
+    options = [
+        f"-runs={runs}", f"-seed={seed}", f"-max_len={BYTES_MAX}", f"-timeout={SECONDS_MAX}", f"-rss_limit_mb={MEMORY_MB_MAX}",
+        f"-artifact_prefix={CORPUS}/find-{name.replace(' ', '-')}-", "-print_final_stats=1",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "bench.fuzz", "--one", name, *options, str(place)]
+    done = subprocess.run(
+        command, cwd=HOME, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(HOME)}
+    )
+    return done.returncode == 0 and f"number_of_executed_units: {runs}" in done.stderr, done.stdout + done.stderr
+
+
+def one(name: str, options: list[str]) -> None:
+    """This process fuzzes one target until libFuzzer ends it."""
+    import atheris
+
+    with atheris.instrument_imports(include=list(INSTRUMENTED)):
+        from bench.fuzz.targets import TARGETS
+    target = next(target for target in TARGETS if target.name == name)
+    run = target.made()
+
+    def test(data: bytes) -> None:
+        try:
+            run(data)
+        except target.promised:
+            return
+
+    atheris.Setup(["fuzz", *options], test)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        one(sys.argv[2], sys.argv[3:])
+    else:
+        sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else EXECUTIONS))
