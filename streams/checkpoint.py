@@ -136,7 +136,8 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
         judge.budgets.declare(experiment.spec)
     judge.budgets.restore(rest.get("budgets", []), judge.closed_us)
     judge.notes = Notes(rest.get("notes", []))
-    judge.services.restore(rest["services"])
+    if "services" in rest:  # a state from before they were watched goes on without
+        judge.services.restore(rest["services"])
     for group, (place, value, label), rows in rest.get("parts", []):
         judge.windows.parts.restore((group[0], group[1], group[2]), (place, value, (label[0], label[1])), rows)
     _load_windows(judge, state)
