@@ -34,6 +34,8 @@ RUN_EVENTS = 16
 REST_S = 1e-6
 """The system makes some 60 us of it."""
 CLOSE_S = 2.0
+COUNT_S = 0.2
+"""Of the time to close: for counting what was not delivered."""
 WARN_EVERY_S = 60.0
 SETTINGS: Mapping[str, Any] = {
     "linger.ms": 50, "compression.type": "lz4", "queue.buffering.max.messages": QUEUE_EVENTS_MAX, "log_level": 2,
@@ -100,7 +102,7 @@ class Emitter:
         """Send what waits, for at most so long; what is left then is dropped."""
         if self._closed_s is not None:
             return
-        self._closed_s = time.monotonic() + wait_s
+        self._closed_s = time.monotonic() + max(0.0, wait_s - COUNT_S)
         atexit.unregister(self.close)
         if self._thread is not None:
             self._thread.join(wait_s)
