@@ -35,7 +35,7 @@ from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.errors import InfrastructureError, UserError
 from schemas.signature import HEADER, Keys, Signer, of_headers
-from schemas.verdict import Action, Verdict
+from schemas.verdict import WATCHED, Action, Verdict
 from streams import kafka
 from streams.clock import Clock
 
@@ -156,12 +156,18 @@ class Subscriber:
             VERDICTS.labels("unreadable").inc()
             log.warning("unreadable verdict", partition=partition, offset=offset, error=str(unreadable))
             return None
-        if self.experiment is not None and verdict.experiment_id != self.experiment:
+        if not self._asked(verdict):
             return None
         fault = self.keys.fault("Verdict", value or b"", of_headers(message.headers()))
         wanted = not self.actions or verdict.action in self.actions
         refusal = self.state.take(verdict, fault, offset if partition == 0 else -1, wanted)
         return None if refusal is None else (refusal, f"{verdict.verdict_id} {partition}/{offset}")
+
+    def _asked(self, verdict: Verdict) -> bool:
+        """Of the experiment that was named; without one of all, but not of services that are only watched."""
+        if self.experiment is None:
+            return not verdict.experiment_id.startswith(WATCHED)
+        return verdict.experiment_id == self.experiment
 
     # -- applying ------------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,16 @@ def test_after_an_absence_the_latest_is_applied_once_and_what_is_wrong_is_told_a
     ]
 
 
+def test_the_watch_of_services_asks_nothing_of_a_deployer_who_does_not_name_it(tmp_path: Path, config: Config) -> None:
+    out = tmp_path / "out"
+    watch = replace(verdict("HOLD", 1, at_us=now_us(), experiment="watch.cart.test"), phase="watch")
+    say(config, watch, verdict("ADVANCE", 1, at_us=now_us()))
+    for asked in ((), ("watch.cart.test",)):
+        apply = (*asked, "--exec", f'echo "$DAVY_EXPERIMENT" >> {out}', "--name", f"n{len(asked)}", "--once")
+        assert subscribe(tmp_path, *apply).returncode == 0
+    assert lines(out) == ["e", "watch.cart.test"]
+
+
 def test_the_ledger_is_read_and_verified_and_tampering_shows(tmp_path: Path, config: Config) -> None:
     say(config, verdict("ADVANCE", 1, at_us=now_us()), verdict("PROMOTE", 2, at_us=now_us()), signed=False)
     assert subscribe(tmp_path, "--exec", "true", "--once").returncode == 0
