@@ -40,6 +40,7 @@ def fill(store: Store) -> None:
     ):  # fmt: skip
         for table, rows in READERS[name](record.encode()).items():
             store.insert(table, rows)
+    store.insert("reports", [records.report()])
     begin_us = records.window(0).start
     store.roll_up(begin_us, records.window(39).start + 1)
 

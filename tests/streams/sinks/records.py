@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from schemas.control import Annotation, Control, SpecApplied
 from schemas.decision import Decision
@@ -126,3 +127,9 @@ def applied(time_us: int = BEGIN_US) -> Control:
 def annotation() -> Control:
     """Somebody's note."""
     return Control(EXPERIMENT.id, BEGIN_US + 7, "bob", "", Annotation("cache restarted", ("redis", "ops")))
+
+
+def report() -> dict[str, Any]:
+    """A row that the sink's own reporter makes."""
+    told = {"made_at": BEGIN_US + 9, "state": "promoted", "markdown": "# What was learned"}
+    return {"experiment_id": EXPERIMENT.id, "sequence": 0} | told

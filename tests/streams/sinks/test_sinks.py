@@ -38,7 +38,7 @@ def test_the_same_records_again_change_nothing(store: Store) -> None:
         of_window(records.window(0, cpu_us=2.5).encode()), of_window(records.window(0, None).encode()),
         of_verdict(records.verdict(0).encode()), of_verdict(records.verdict(1, "ROLLBACK", "HARM").encode()),
         of_decision(records.decision().encode()), of_probe(records.probe().encode()),
-        of_control(records.applied().encode()), of_control(records.annotation().encode()),
+        of_control(records.applied().encode()), of_control(records.annotation().encode()), {"reports": [records.report()]},
     ]  # fmt: skip
     put(store, *once)
     before = everything(store)
@@ -47,6 +47,7 @@ def test_the_same_records_again_change_nothing(store: Store) -> None:
     counts = {name: len(rows) for name, rows in before.items()}
     assert counts == {
         "windows": 2, "verdicts": 2, "evidence": 4, "decisions": 1, "probes": 1, "changes": 2, "experiments": 1,
+        "reports": 1,
     }  # fmt: skip
 
 
