@@ -87,6 +87,11 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
     def slis(*statuses: str) -> tuple[str, ...]:
         return tuple(where[item.sli] for item in verdict.evidence if item.status in statuses and item.sli in where)
 
+    if wires := tripped(verdict, spec):
+        sentence = (
+            "a tripwire knows no error budget: it holds at once, and acts outside of alpha where its action says so"
+        )
+        return Rule(sentence, wires)
     match verdict.action, verdict.conclusion:
         case "ROLLBACK", "NO_DATA":
             return Rule("the spec asks for a rollback where there are no data", ("policy.on_no_data",))
@@ -122,6 +127,12 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
             return Rule("the step is running, and nothing stands against it", (f"{step}.duration",))
 
 
+def tripped(verdict: Verdict, spec: ExperimentSpec) -> tuple[str, ...]:
+    """Places in the spec of the tripwires that the reason names by their type."""
+    told = [f"(tripwire {wire.type})" in verdict.reason for wire in spec.tripwires]
+    return tuple(f"tripwires[{index}]" for index, named in enumerate(told) if named)
+
+
 def spec_lines(spec: ExperimentSpec, paths: Sequence[str]) -> list[str]:
     """Where the rule stands, as ``line 12: alpha: 0.01``; what the spec leaves out has a default."""
     source = spec.source.splitlines()
@@ -140,6 +151,8 @@ def otherwise(verdict: Verdict, spec: ExperimentSpec) -> list[str]:
     limit = len(spec.candidates) / spec.policy.alpha
     judged = [item for item in verdict.evidence if item.status != "SHADOW"]
     harm = [item for item in judged if item.status == "HARM"]
+    if tripped(verdict, spec):
+        return ["as many windows in a row in which the candidate does not break the rule as it takes to trip"]
     if verdict.action == "ROLLBACK" and verdict.conclusion != "NO_DATA":
         mean = sum(item.evidence for item in judged) / max(1, len(judged))
         told = [f"a mean evidence of harm below {limit:.6g}; it was {short(mean)}"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from davy.commands.explain import change_lines, reproduce
+from davy.commands.explain import change_lines, otherwise, reproduce, rule_of, spec_lines
 from davy.demo_dir import CONFIG
 from schemas.change import Carrier, ChangeEvent, Link
 from schemas.config import Config
+from schemas.spec import load_specs
 from streams.scenario import load
 from tests.davy.scenes import verdict
 
@@ -37,3 +38,16 @@ def test_a_demos_own_configuration_is_named_since_only_it_knows_the_broker(tmp_p
     (tmp_path / CONFIG).write_text("embedded: true")
     again = reproduce(verdict("ROLLBACK"), Config().with_data_dir(tmp_path))
     assert again.endswith(f" --config {tmp_path / CONFIG}")
+
+
+def test_a_tripwire_is_told_as_the_rule_and_not_alpha() -> None:
+    line = "- {type: latency_limit, quantile: 0.99, limit: 50ms, action: rollback_outside_alpha}"
+    (spec,) = load_specs(f"{load('errors').spec.source.rstrip()}\ntripwires:\n  - type: rising_errors\n  {line}\n")
+    said = replace(
+        verdict("ROLLBACK"), conclusion="INCONCLUSIVE", reason="p99 was above 50 ms (tripwire latency_limit), and so on"
+    )
+    rule = rule_of(said, spec)
+    assert rule.sentence.startswith("a tripwire knows no error budget")
+    assert spec_lines(spec, rule.paths)[0].endswith(f": {line}")
+    assert not any("evidence" in told for told in otherwise(said, spec))
+    assert rule_of(verdict("ROLLBACK"), spec).sentence.startswith("harm is proven")
