@@ -91,6 +91,7 @@ class Positions(threading.Thread):
                 self._ask(client)
             except (KafkaException, InfrastructureError) as error:
                 log.warning("positions not known", error=str(error))
+                client = None  # one whose broker was killed may never hear of its groups again
 
     def _ask(self, client: Any) -> None:
         there = client.list_topics(timeout=kafka.BROKER_TIMEOUT_S).topics

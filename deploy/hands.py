@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from deploy.dependencies import take_probe
+from deploy.drift import RESTORE, in_force, restored
 from deploy.executor import Executor
 from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
@@ -21,7 +22,7 @@ from deploy.rollout import announce, applied, protects, put_right, refused, step
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
-from deploy.traffic.base import Order
+from deploy.traffic.base import Order, TargetError
 from deploy.transitions import Kind
 from schemas import __version__
 from schemas.config import Config
@@ -188,6 +189,42 @@ class Hands:
                 await self._carry_out(rollout, [applied(rollout, shift, self.clock.now_us())])
             del self.strayed[name]
 
+    def drifted(self) -> list[str]:
+        """Experiments whose traffic is not split as the ledger says; may be called from a thread, and waits for targets."""
+        orders = [_order_of(rollout) for rollout in in_force(list(self.rollouts.values()), self.clock.now_us())]
+        silent: set[str] = set()
+        return [order.spec.id for order in orders if self._fault(order, silent) is not None]
+
+    async def restore(self, name: str) -> None:
+        """Set the traffic of an experiment right, if it still is not; while another process leads that is its task."""
+        rollout = next(
+            (held for held in in_force(self.rollouts.values(), self.clock.now_us()) if held.spec.id == name), None
+        )
+        if rollout is None:
+            return
+        order = _order_of(rollout)
+        fault = await asyncio.to_thread(self._fault, order, set())
+        if fault is None or not await self.stands(name, rollout.chain.head):
+            return
+        log.warning("traffic is not as decided", experiment=name, fault=fault)
+        trace = await asyncio.to_thread(self._executor(name).run, order)
+        if trace.fault is None:
+            await self._carry_out(*restored(rollout, fault, str(trace), self.clock.now_us()))
+
+    def _fault(self, order: Order, silent: set[str]) -> str | None:
+        """What a target says that is not as ordered; who does not answer says nothing, and is not asked again."""
+        for target in self.targets:
+            if target.blind or target.name in silent:
+                continue
+            try:
+                fault = target.fault(order)
+            except TargetError:
+                silent.add(target.name)
+                continue
+            if fault is not None:
+                return fault
+        return None
+
     async def begin_next(self) -> None:
         """Experiments that wait begin once nothing is in their way."""
         while (waiting := next_in_line(self.rollouts.values())) is not None:
@@ -237,13 +274,21 @@ class Hands:
             shift.intent_id, spec, shift.weights, before, kind=shift.plan.kind, reason=shift.plan.reason, step=shift.step,
             protects=protects(shift),
         )  # fmt: skip
-        executor = Executor(self.targets, Journal(journal_path(self.config, spec.id)), self.clock.now_us)
-        trace = await asyncio.to_thread(executor.run, order)
+        trace = await asyncio.to_thread(self._executor(spec.id).run, order)
         if trace.fault is None:
             return Event(Kind.SHIFTED, shift.intent_id, shift.plan.reason, trace=str(trace))
         return Event(
             Kind.SHIFT_FAILED, shift.intent_id, f"the weights could not be set: {trace.fault}", trace=str(trace)
         )
+
+    def _executor(self, experiment: str) -> Executor:
+        return Executor(self.targets, Journal(journal_path(self.config, experiment)), self.clock.now_us)
+
+
+def _order_of(rollout: Rollout) -> Order:
+    """The split that holds, once more; it protects: what cannot be set right is not undone either."""
+    name = f"{rollout.spec.id} {RESTORE} {rollout.chain.head}"
+    return Order(name, rollout.spec, rollout.weights, rollout.weights, kind=RESTORE, step=rollout.step, protects=True)
 
 
 def journal_path(config: Config, experiment: str) -> Path:

@@ -180,7 +180,15 @@ def _shifted(rollout: Rollout, event: Event, after: State, now_us: int) -> tuple
         state_before=rollout.state.value, state_after=after.value, details={**plan.details, "trace": event.trace},
     )  # fmt: skip
     promoted_us = now_us if after is S.PROMOTED else None
-    settled = replace(rollout, state=after, step=shift.step, weights=shift.weights, shift=None, promoted_us=promoted_us)
+    settled = replace(
+        rollout,
+        state=after,
+        step=shift.step,
+        weights=shift.weights,
+        shift=None,
+        promoted_us=promoted_us,
+        split_us=now_us,
+    )
     settled, record = _written(settled, done)
     return settled, [applied(rollout, shift, now_us), record]
 
@@ -240,6 +248,12 @@ def _noted(rollout: Rollout, event: Event, now_us: int, before: State) -> tuple[
     decision = _decision(rollout, event, "DONE", now_us, before, rollout.state, rollout.weights, rollout.step)
     rollout, record = _written(rollout, decision)
     return rollout, [record]
+
+
+def noted(rollout: Rollout, event: Event, now_us: int, kind: str) -> tuple[Rollout, Record]:
+    """Something that was done and changes no state, under a name of its own."""
+    decision = _decision(rollout, event, "DONE", now_us, rollout.state, rollout.state, rollout.weights, rollout.step)
+    return _written(rollout, replace(decision, kind=kind, details={**decision.details, "trace": event.trace}))
 
 
 def refused(rollout: Rollout, event: Event, reason: str, now_us: int) -> tuple[Rollout, list[Action]]:

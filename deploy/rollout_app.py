@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +38,8 @@ SESSION_TIMEOUT_S = 6.0
 COMMIT_EVERY_S = 1.0
 STOP_POLL_S = 0.1
 AGAIN_EVERY_S = 5.0
+DRIFT_EVERY_S = 10.0
+"""How long a proxy that began anew may split traffic as its own file says, and a little more."""
 
 log = structlog.get_logger("rollout")
 
@@ -104,6 +107,11 @@ def application(config: Config) -> tuple[Any, Hands]:
         """At the start what was planned is finished even if no message comes; then what did not work is tried again."""
         await leader.do(hands.again)
 
+    async def set_right() -> None:
+        """Traffic that is not split any more as was decided."""
+        for name in await asyncio.to_thread(hands.drifted):
+            await leader.do(partial(hands.restore, name))
+
     folder_of_specs = SpecFolder(config.specs) if config.specs is not None else None
 
     async def look() -> None:
@@ -132,6 +140,7 @@ def application(config: Config) -> tuple[Any, Hands]:
     app.task(again)
     app.timer(SPECS_EVERY_S)(watch)
     app.timer(AGAIN_EVERY_S)(again)
+    app.timer(DRIFT_EVERY_S)(set_right)
     app.agent(topics["control"], concurrency=1, name="control")(control)
     app.agent(topics["verdicts"], concurrency=1, name="verdicts")(verdicts)
     app.agent(topics["probes"], concurrency=1, name="probes")(probes)

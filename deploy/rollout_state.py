@@ -86,6 +86,8 @@ class Rollout:
     healthy: Mapping[str, int] = field(default_factory=dict[str, int])
     """By candidate: event time since which every verdict was HEALTHY and none was to HOLD."""
     promoted_us: int | None = None
+    split_us: int | None = None
+    """When traffic was last split by it."""
     queued_at: int = -1
     """Offset of the control record by which it was put in line."""
     bucketing: str = BUCKETING
@@ -118,6 +120,7 @@ def recalled(rollout: Rollout, decision: Decision) -> Rollout:
     taken = replace(
         taken, bucketing=details.get("bucketing", BUCKETING), approved=details.get("approved") == "yes",
         promoted_us=decision.time if state is State.PROMOTED and decision.outcome == "DONE" else taken.promoted_us,
+        split_us=decision.time if rollout.shift is not None and decision.outcome == "DONE" else taken.split_us,
     )  # fmt: skip
     out = frozenset(filter(None, details.get("out", "").split(",")))
     if decision.outcome == "PLANNED":

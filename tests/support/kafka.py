@@ -52,11 +52,14 @@ class KafkaBroker:
     """`bootstrap` is its address; data stay in `folder` over `kill` and `start`.
 
     With a `proxy_port` it has a second listener, `behind`, that names this port to its clients: a proxy there sees all
-    that they do. With `users` it has a listener `secured` for these (SASL PLAIN, the password is the name), who may do
-    only what access control lists allow; at `bootstrap` everything stays allowed.
+    that they do; `links` are more such ports, whose listeners are in `linked`. With `users` it has a listener `secured` for
+    these (SASL PLAIN, the password is the name), who may do only what access control lists allow; at `bootstrap` everything
+    stays allowed.
     """
 
-    def __init__(self, folder: Path, proxy_port: int | None = None, users: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, proxy_port: int | None = None, users: Sequence[str] = (), links: Sequence[int] = ()
+    ) -> None:
         self.folder = folder
         self.port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
@@ -65,6 +68,12 @@ class KafkaBroker:
         if proxy_port is not None:
             listeners += f",PROXIED://{self.behind}"
             advertised += f",PROXIED://127.0.0.1:{proxy_port}"
+        self.linked = [f"127.0.0.1:{free_port()}" for _ in links]
+        protocols = ""
+        for number, (address, link) in enumerate(zip(self.linked, links, strict=True)):
+            listeners += f",LINK{number}://{address}"
+            advertised += f",LINK{number}://127.0.0.1:{link}"
+            protocols += f",LINK{number}:PLAINTEXT"
         self.secured, more = f"127.0.0.1:{free_port()}", ""
         if users:
             listeners += f",SECURED://{self.secured}"
@@ -86,7 +95,7 @@ class KafkaBroker:
             f"listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n"
             f"advertised.listeners={advertised}\ncontroller.listener.names=CONTROLLER\n"
             "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,"
-            "SECURED:SASL_PLAINTEXT\n"
+            f"SECURED:SASL_PLAINTEXT{protocols}\n"
             f"log.dirs={folder / 'data'}\nnum.partitions=1\nauto.create.topics.enable=false\n"
             "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n"
             "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
@@ -97,8 +106,15 @@ class KafkaBroker:
     def start(self) -> None:
         """Start and wait until it answers."""
         with self.log.open("ab") as log:
-            command = self._command("kafka.Kafka", str(self._properties))
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509
+        self.wait()
+
+    def command(self) -> list[str]:
+        """What runs in the foreground."""
+        return self._command("kafka.Kafka", str(self._properties))
+
+    def wait(self) -> None:
+        """Until it answers."""
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
         def answers() -> bool:

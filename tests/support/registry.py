@@ -43,24 +43,34 @@ def jar() -> Path:
 
 
 class SchemaRegistryServer:
-    """In memory; `url` is what clients of Confluent's take."""
+    """In memory, or with `keep` in its folder; `url` is what clients of Confluent's take."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep: bool = False) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
         self.log = folder / "registry.log"
+        self.environment = {"QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(self.port)}
+        if keep:
+            self.environment["APICURIO_DATASOURCE_URL"] = f"jdbc:h2:file:{folder / 'schemas'}"
         self._java = program("java", "openjdk-17-jre-headless")
         self._process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        """What runs in the foreground, with `environment`."""
+        options = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        return [self._java, *options, "-jar", str(jar())]
+
     def start(self) -> None:
         """Start and wait until it answers."""
-        options = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        environment = os.environ | {"QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(self.port)}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._java, *options, "-jar", str(jar())], stdout=log, stderr=log, env=environment,
+                self.command(), stdout=log, stderr=log, env=os.environ | self.environment,
                 preexec_fn=die_with_parent,  # noqa: PLW1509
             )  # fmt: skip
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it answers."""
 
         def answers() -> bool:
             if self._process is not None and self._process.poll() is not None:

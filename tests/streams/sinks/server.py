@@ -71,10 +71,14 @@ class ClickhouseServer:
         path = self.folder / "log"
         with path.open("ab") as log:
             self.process = subprocess.Popen(
-                [self._binary, f"--config-file={self.folder / 'config.xml'}"], stdout=log, stderr=log,
+                self.command(), stdout=log, stderr=log,
                 restore_signals=False,  # a file that may not grow is an error of its writer, not its end
             )  # fmt: skip
         _wait_for(self.port, self.process, path)
+
+    def command(self) -> list[str]:
+        """What runs in the foreground."""
+        return [self._binary, f"--config-file={self.folder / 'config.xml'}"]
 
     def kill(self) -> None:
         """At once."""
