@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzers.kernels import value_loops
 from schemas.delta import QUARTERS, UNIT_BUCKETS
 
 Ints = npt.NDArray[np.int64]
@@ -23,22 +25,14 @@ class SparseCounts:
     counts: Ints = field(default_factory=lambda: _NONE)
 
     def __add__(self, other: SparseCounts) -> SparseCounts:
-        return SparseCounts.sum((self, other))
+        if not (len(self.keys) and len(other.keys)):
+            return self if len(self.keys) else other
+        return SparseCounts(*value_loops().merged(self.keys, self.counts, other.keys, other.counts))
 
     @staticmethod
     def sum(parts: Iterable[SparseCounts]) -> SparseCounts:
         """All parts together."""
-        held = [part for part in parts if len(part.keys)]
-        if len(held) < 2:
-            return held[0] if held else SparseCounts()
-        keys = np.concatenate([part.keys for part in held])
-        order = keys.argsort(kind="stable")  # merges runs, which these are
-        keys = keys[order]
-        new = np.ones(len(keys), np.bool_)
-        np.not_equal(keys[1:], keys[:-1], out=new[1:])
-        first = new.nonzero()[0]
-        counts = np.concatenate([part.counts for part in held])[order]
-        return SparseCounts(keys[first], np.add.reduceat(counts, first))
+        return reduce(SparseCounts.__add__, parts, SparseCounts())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SparseCounts):

@@ -59,8 +59,10 @@ class Bursts:
 
     def _confirmed(self, sign: float) -> float:
         """Standard deviations, in that direction, that the last windows bear out."""
-        lasting = sorted((sign * z for z in self.recent), reverse=True)[:LASTING]
-        return max(0.0, lasting[-1]) if len(lasting) == LASTING else 0.0
+        if len(self.recent) < LASTING:
+            return 0.0
+        ordered = sorted(self.recent)
+        return max(0.0, ordered[-LASTING] if sign > 0 else -ordered[LASTING - 1])
 
     def above(self) -> float:
         """Standard deviations of candidate's excess that count for HARM."""

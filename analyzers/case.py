@@ -60,11 +60,10 @@ class Case:
     log_mean: float
     needed: Mapping[str, Needed]
     culprits: tuple[tuple[SliSpec, Reading], ...]
-
-    @property
-    def enforced(self) -> list[tuple[SliSpec, Reading]]:
-        """SLIs that act."""
-        return [(sli, reading) for sli, reading in self.read if enforced(self.spec, sli)]
+    enforced: tuple[tuple[SliSpec, Reading], ...]
+    """SLIs that act."""
+    open: tuple[SliSpec, ...]
+    """Of these the ones without SAFETY at this moment."""
 
     @property
     def arms(self) -> list[tuple[str, int | None, int]]:
@@ -76,11 +75,6 @@ class Case:
         ]
         return both[:1] if self.spec.mode == "absolute" else both
 
-    @property
-    def open(self) -> list[SliSpec]:
-        """Enforced SLIs without SAFETY at this moment."""
-        return [sli for sli, reading in self.enforced if not self.safe(reading)]
-
     def safe(self, reading: Reading) -> bool:
         """SAFETY, or nothing to show."""
         return _safe(reading, self.spec.policy.beta)
@@ -90,7 +84,7 @@ def case_of(spec: ExperimentSpec, trial: Trial, now: Situation) -> Case:
     """What every SLI reads now, and which of them make HARM."""
     read = tuple((sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True))
     limit = max(len(spec.candidates), 1) / spec.policy.alpha
-    acting = [item for item in read if enforced(spec, item[0])]
+    acting = tuple(item for item in read if enforced(spec, item[0]))
     threshold = max(len(acting), 1) * limit
     log_mean = log_mean_harm([reading.log_harm for _, reading in acting])
     culprits: tuple[tuple[SliSpec, Reading], ...] = ()
@@ -100,7 +94,8 @@ def case_of(spec: ExperimentSpec, trial: Trial, now: Situation) -> Case:
         # vanished requests are named first: they may be why the rest looks bad
         culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
     needed = _needed(read, spec.policy.beta, trial.rate)
-    return Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits)
+    not_safe = tuple(sli for sli, reading in acting if not _safe(reading, spec.policy.beta))
+    return Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits, acting, not_safe)
 
 
 def log_mean_harm(logs: list[float]) -> float:

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.bursts import ALL, Kept
+from analyzers.kernels import evidence_loops
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -45,6 +46,9 @@ FROM_START = 0.75
 _LOG_FROM_START, _LOG_LATER = math.log(2 * FROM_START), math.log(2 * (1 - FROM_START))
 _LOG_WEIGHTS: Floats = np.log(np.array(WEIGHTS) * BETS)
 _LOG_GRID: Floats = np.log(GRID)
+EVEN: Floats = np.zeros(BETS)
+"""Logs of weights that are all the same."""
+NO_TILT: Floats = np.zeros(2 * BETS)
 _BETS: list[float] = GRID.tolist()
 
 
@@ -55,34 +59,26 @@ def increments(
     """l(r) of one window, float64 (m, 16): one row per margin, one column per bet.
 
     `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d` the
-    margin; `ec`, `eb`, `r0` are numbers or float64 (m,). `kept`: what `analyzers.bursts` believes of `ec` where
+    margin; `ec`, `eb`, `r0` are numbers or float64 (m,), `r0` a number where there is a `d`. `kept`: what `analyzers.bursts` believes of `ec` where
     r > 1, and of `eb` where r < 1; less than all lowers l.
     """
-    rows = betted(_column(ec), _column(eb), np.log(_control_factors(nc, nb, r0)), kept)
-    return rows - d * tilts(nc, nb, r0) if d else rows
+    rows = betted(ec, eb, log_control_factors(nc, nb, r0), kept)
+    return rows - d * tilts(nc, nb, float(r0)) if d else rows
 
 
 def betted(ec: float | Floats, eb: float | Floats, log_b: Floats, kept: Kept = ALL) -> Floats:
-    """``ec ln a + eb ln b`` as ``ec ln r + (ec + eb) ln b``, float64 (m, 16); ln a = ln b + ln r."""
-    events = ec + eb
-    if kept == ALL:
-        rows = ec * _LOG_GRID + events * log_b
-    else:
-        fewer_c, fewer_b = ec * kept.candidate, eb * kept.control
-        harm = fewer_c * _LOG_GRID[ABOVE] + (fewer_c + eb) * log_b[..., ABOVE]
-        safety = ec * _LOG_GRID[BELOW] + (ec + fewer_b) * log_b[..., BELOW]
-        rows = np.concatenate((harm, safety), axis=-1)
-    return rows.reshape(-1, 2 * BETS)
+    """``ec ln a + eb ln b`` as ``ec ln r + (ec + eb) ln b``, float64 (m, 16), of rows `log_b`; ln a = ln b + ln r."""
+    return evidence_loops().increments(_row(ec), _row(eb), log_b, _LOG_GRID, kept.candidate, kept.control)
 
 
 def log_control_factors(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
-    """ln b, float64 (16,) or (m, 16)."""
-    return np.log(_control_factors(nc, nb, r0))
+    """ln b, float64 (m, 16)."""
+    return evidence_loops().control_factors(float(nc), float(nb), _row(r0), GRID)
 
 
-def tilts(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
-    """-dl/dd, float64 (16,) or (m, 16): what one unit more of an absolute margin takes from each l(r)."""
-    return nc * (GRID * _control_factors(nc, nb, r0) - 1)
+def tilts(nc: float, nb: float, r0: float = 1.0) -> Floats:
+    """-dl/dd, float64 (16,): what one unit more of an absolute margin takes from each l(r)."""
+    return evidence_loops().tilts(float(nc), float(nb), r0, GRID)
 
 
 def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slice) -> float:
@@ -99,19 +95,8 @@ def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slic
     return best
 
 
-def _control_factors(nc: float, nb: float, r0: float | Floats) -> Floats:
-    exposed = _column(r0) * nc
-    return (exposed + nb) / (GRID * exposed + nb)
-
-
-def _column(values: float | Floats) -> float | Floats:
-    return values[:, None] if isinstance(values, np.ndarray) else values
-
-
-def log_mean_exp(rows: Floats) -> Floats:
-    """ln of the mean of e-values given by their logs, along the last axis."""
-    top = np.maximum.reduce(rows, axis=-1)
-    return np.log(np.add.reduce(np.exp(rows - top[..., None]), axis=-1)) + top - math.log(rows.shape[-1])
+def _row(values: float | Floats) -> Floats:
+    return values if isinstance(values, np.ndarray) else np.array([values], np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,13 +131,12 @@ class Counts:
     def add(self, rows: Floats, begun: Bools, harm: slice = ABOVE, tilt: Floats | None = None) -> Counts:
         """One window more: its `increments`, the start points begun before it, which bets mean HARM."""
         begun = self.begun | begun
-        later = self.later + np.where(begun[:, None], rows[0, harm], 0.0)
-        return Counts(self.sums + rows, self.tilt if tilt is None else self.tilt + tilt, later, begun)
+        sums, later = evidence_loops().add(self.sums, self.later, rows, begun, harm.start)
+        return Counts(sums, self.tilt if tilt is None else self.tilt + tilt, later, begun)
 
     def log_e(self, bets: slice, phi: float = 1.0, row: int = 0) -> float:
         """ln e of one side at one margin; `phi` >= 1 is the design effect (section 2)."""
-        logs = self.sums[row, bets] / phi
-        return mean_of_logs((logs + _LOG_WEIGHTS if bets == ABOVE else logs).tolist())
+        return evidence_loops().log_mean(self.sums, row, bets.start, phi, _weights(bets), NO_TILT, 0.0)
 
     def log_harm(self, phi: float = 1.0, harm: slice = ABOVE) -> float:
         """ln e of HARM over all start points: `FROM_START` of the weight on the first, the rest shared evenly.
@@ -160,14 +144,16 @@ class Counts:
         An e-value that has not started is 1. The mean of e-values is an e-value under any dependence (Vovk,
         Wang 2021).
         """
-        first = self.log_e(harm, phi)
-        if not len(self.later):
-            return first
-        later = log_mean_exp(self.later / phi + (_LOG_WEIGHTS if harm == ABOVE else 0.0))
-        return mean_of_logs([first + _LOG_FROM_START, mean_of_logs(later.tolist()) + _LOG_LATER])
+        return evidence_loops().log_harm(
+            self.sums, self.later, harm.start, phi, _weights(harm), NO_TILT, _LOG_FROM_START, _LOG_LATER
+        )
+
+
+def _weights(bets: slice) -> Floats:
+    return _LOG_WEIGHTS if bets == ABOVE else EVEN
 
 
 def mean_of_logs(logs: list[float]) -> float:
-    """The same as `log_mean_exp` for a few numbers, without numpy's cost per call."""
+    """ln of the mean of e-values given by their logs."""
     top = max(logs)
     return top + math.log(math.fsum([math.exp(x - top) for x in logs]) / len(logs))

@@ -18,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.bursts import ALL, Bursts, Kept, believed
+from analyzers.kernels import evidence_loops
 from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 EXPECTED_MIN = 1.0
 """Expected events of the smaller arm in a window before its plain z is used."""
@@ -35,10 +37,10 @@ def bucket_sums(buckets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Flo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buckets:
-    """One arm's requests and events per unit bucket in one window, float64 (128,) each."""
+    """One arm's requests and events per unit bucket in one window, (128,) each."""
 
-    requests: Floats
-    events: Floats
+    requests: Rows
+    events: Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,17 +81,12 @@ class Clumps:
             self.control_events,
         )
         if units is not None:
-            candidate_arm, control_arm = units
-            uc, ub = float(np.add.reduce(candidate_arm.requests)), float(np.add.reduce(control_arm.requests))
-            if uc > 0 and ub > 0:
-                sc, sb = float(np.add.reduce(candidate_arm.events)), float(np.add.reduce(control_arm.events))
-                g, q = ub / (r0 * uc + ub), r0 * uc / ub
-                residual_c = candidate_arm.events - candidate_arm.requests * (sc / uc)
-                residual_b = control_arm.events - control_arm.requests * (sb / ub)
-                difference = difference + g * (residual_c - q * residual_b)
-                control = control + residual_b
-                variance += g * g * (sc + q * q * sb)
-                control_events += sb
+            arm_c, arm_b = units
+            difference, control, spread, events = evidence_loops().unit_residuals(
+                difference, control, arm_c.requests, arm_c.events, arm_b.requests, arm_b.events, r0
+            )
+            variance += spread
+            control_events += events
         scatter, bursts = self._time(nc, nb, ec, eb)
         n = nc + nb
         return Clumps(
@@ -162,21 +159,20 @@ class ShareClumps:
     def __add__(self, other: ShareClumps) -> ShareClumps:
         return ShareClumps(self.offset + other.offset, self.candidate + other.candidate, self.variance + other.variance)
 
-    def add(self, candidate: Floats, control: Floats, share: float) -> ShareClumps:
-        """One window more: requests per unit bucket, float64 (128,), and the candidate's configured share."""
-        n = float(candidate.sum() + control.sum())
-        return ShareClumps(
-            self.offset + candidate * (1 - share) - control * share,
-            self.candidate + candidate,
-            self.variance + n * share * (1 - share),
-        )
+    def add(
+        self, candidate: Rows, control: Rows, share: float, parts: tuple[float, float] = (1.0, 1.0)
+    ) -> ShareClumps:  # fmt: skip
+        """One window more: rows per unit bucket, (128,), the candidate's configured share, and how many requests a row of each
+        arm stands for."""
+        offset, held, n = evidence_loops().shares(self.offset, self.candidate, candidate, control, *parts, share)
+        return ShareClumps(offset, held, self.variance + n * share * (1 - share))
 
     def phi(self) -> float:
         """phi_share = max(1, B/(B-1) sum_j (Z^j - mean Z)^2 / sum n rho (1-rho))."""
         if self.variance <= 0:
             return 1.0
-        centred = self.offset - np.add.reduce(self.offset) / UNIT_BUCKETS
-        return max(1.0, _BESSEL * float(centred @ centred) / self.variance)
+        mean = float(np.add.reduce(self.offset)) / UNIT_BUCKETS
+        return max(1.0, _BESSEL * evidence_loops().squares(self.offset, mean) / self.variance)
 
     def effective_buckets(self) -> float:
         """(sum N)^2 / sum N^2 of the candidate's buckets; 0 before any request."""

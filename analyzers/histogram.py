@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analyzers.kernels import value_loops
+
 BINS_PER_OCTAVE = 64
 EXPONENT_MIN = -20
 EXPONENT_MAX = 47
@@ -78,14 +80,11 @@ MIDPOINTS: Floats = midpoint(np.arange(BINS))
 
 
 def quantiles(keys: Ints, counts: Ints, qs: tuple[float, ...]) -> list[float | None]:
-    """Midpoints of the bins that hold the quantiles `qs` of sparse counts (ascending bins); None where nothing was counted.
+    """Midpoints of the bins that hold the quantiles `qs`, ascending, of sparse counts (ascending bins); None where nothing was counted.
 
     >>> quantiles(np.array([1281, 1345]), np.array([9, 1]), (0.5, 0.99))
     [1.005859375, 2.01171875]
     """
     if not len(keys):
         return [None] * len(qs)
-    cumulated: Ints = np.cumsum(counts)
-    total = int(cumulated[-1])
-    places = np.searchsorted(cumulated, [q * total for q in qs], side="left")
-    return MIDPOINTS[keys[np.minimum(places, len(keys) - 1)]].tolist()
+    return MIDPOINTS[value_loops().quantiles(keys, counts, np.array(qs))].tolist()

@@ -19,7 +19,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from analyzers.counts import BETS, Counts, log_mean_exp
+from analyzers.counts import EVEN, NO_TILT, Counts
+from analyzers.kernels import evidence_loops
 
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float | None, float | None]
@@ -36,41 +37,28 @@ DIFFERENCES: Floats = np.array([-1.0, *(-s for s in reversed(_STEPS)), 0.0, *_ST
 def of_ratios(counts: Counts, phi: float, alpha: float) -> Interval:
     """Bounds of the relative effect (0.1 is +10 %) where the last rows of `counts` are the margins
     `RATIOS`."""
-    lower, upper = between(_LOG_RATIOS, counts.sums[-len(RATIOS) :] / phi, alpha)
+    lower, upper = between(_LOG_RATIOS, counts.sums[-len(RATIOS) :], phi, alpha)
     return -1.0 if lower is None else math.expm1(lower), None if upper is None else math.expm1(upper)
 
 
 def of_differences(counts: Counts, d: float, phi: float, alpha: float) -> Interval:
     """Bounds of the absolute effect where the one row of `counts` has margin `d`."""
-    lower, upper = between(DIFFERENCES, (counts.sums[0] - (DIFFERENCES - d)[:, None] * counts.tilt) / phi, alpha)
+    lower, upper = between(DIFFERENCES, counts.sums, phi, alpha, counts.tilt, d)
     return -1.0 if lower is None else lower, 1.0 if upper is None else upper
 
 
-def between(margins: Floats, sums: Floats, alpha: float) -> Interval:
+def between(
+    margins: Floats, sums: Floats, phi: float, alpha: float, tilt: Floats = NO_TILT, d: float = 0.0
+) -> Interval:  # fmt: skip
     """Ends of the margins, float64 (m,) ascending, that neither e-value rejects; None where an end is open.
 
-    `sums` float64 (m, 16) are the bets' sums at each margin, divided by phi.
+    `sums` float64 (m, 16) are the bets' sums at each margin; or (1, 16) at margin `d`, with their `tilt`. HARM falls and SAFETY
+    rises with the margin, bet by bet, so each end is found by bisection.
     """
-    limit = math.log(2 / alpha)
-    logs = log_mean_exp(sums.reshape(len(margins), 2, BETS))
-    lower = _crossing(margins, logs[:, 0], limit)
-    upper = _crossing(margins[::-1], logs[::-1, 1], limit)
-    if lower is not None and upper is not None and lower > upper:
+    lower, upper = evidence_loops().bounds(margins, sums, tilt, d, phi, EVEN, math.log(2 / alpha))
+    if lower > upper:
         return upper, lower  # both refuse everything: the effect has changed meanwhile
-    return lower, upper
-
-
-def _crossing(margins: Floats, logs: Floats, limit: float) -> float | None:
-    """Where ln e, falling along the margins, passes the limit: None if the first margin stands already."""
-    standing = logs < limit
-    i = int(standing.argmax())
-    if not standing[i]:
-        return float(margins[-1])
-    if i == 0:
-        return None
-    inside, outside = math.sqrt(max(float(logs[i]), 0.0)), math.sqrt(float(logs[i - 1]))
-    part = (outside - math.sqrt(limit)) / (outside - inside)
-    return float(margins[i - 1] + part * (margins[i] - margins[i - 1]))
+    return None if math.isnan(lower) else lower, None if math.isnan(upper) else upper
 
 
 def root(log_e: Callable[[float], float], limit: float, start: float = 1e-3, largest: float = 1e9) -> float | None:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import MeasureSum, PairWindow
-from analyzers.dispersion import bucket_sums
-from analyzers.histogram import BINS, midpoint, quarter_midpoint
+from analyzers.histogram import MIDPOINTS, quarter_midpoint
+from analyzers.kernels import value_loops
 from analyzers.means import REQUESTS_MIN, Means, Sample, half_width, log_evidence
 from analyzers.piece import Piece, gather
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, current_share
@@ -26,7 +26,6 @@ CAP_QUANTILE = 0.995
 CAP_FACTOR = 3.0
 WORSE_SHARE = 0.1
 """The harm that is foreseen where nothing more is allowed."""
-_MIDPOINTS: Floats = midpoint(np.arange(BINS))
 _QUARTER_MIDPOINTS: Floats = quarter_midpoint(np.arange(QUARTERS))
 
 
@@ -136,28 +135,17 @@ def read(state: MeanState) -> Reading:
 def _sample(measure: MeasureSum, cap: float, units: bool) -> Sample:
     """Winsorised moments of one arm; bins and quarter octaves stand for their midpoints."""
     keys, counts = measure.histogram.keys, measure.histogram.counts
-    values = np.minimum(_MIDPOINTS[keys], cap)
-    n = float(np.add.reduce(counts))
-    mean = float(values @ counts) / n
-    squares = float(((values - mean) ** 2) @ counts)
+    n, mean, squares = value_loops().moments(keys, counts, MIDPOINTS, cap)
     if not units:
         return Sample(n, mean, squares)
-    joint, rows = measure.joint.keys, measure.joint.counts
-    bucket = joint // QUARTERS
-    sums = rows * np.minimum(_QUARTER_MIDPOINTS, cap)[joint % QUARTERS]
-    return Sample(
-        n, mean, squares,
-        bucket_sums(bucket, rows), bucket_sums(bucket, sums),
-    )  # fmt: skip
+    joint = measure.joint
+    return Sample(n, mean, squares, *value_loops().by_unit(joint.keys, joint.counts, _QUARTER_MIDPOINTS, cap))
 
 
 def _quantile(control: MeasureSum, candidate: MeasureSum) -> float:
     """The pooled quantile that sets the next cap."""
-    keys = np.concatenate((control.histogram.keys, candidate.histogram.keys))
-    counts = np.concatenate((control.histogram.counts, candidate.histogram.counts))
-    low = int(keys.min())
-    pooled: Floats = np.bincount(keys - low, counts).cumsum()
-    return float(_MIDPOINTS[low + int(pooled.searchsorted(CAP_QUANTILE * float(pooled[-1])))])
+    a, b = control.histogram, candidate.histogram
+    return float(MIDPOINTS[value_loops().pooled_quantile(a.keys, a.counts, b.keys, b.counts, CAP_QUANTILE)])
 
 
 def _needed(state: MeanState, information: float, baseline: float, log_safety: float) -> float | None:

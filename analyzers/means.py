@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.bursts import Bursts
+from analyzers.kernels import evidence_loops
 from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
 
@@ -51,16 +52,6 @@ class Sample:
     squares: float
     counts: Floats | None = None
     sums: Floats | None = None
-
-    def residuals(self, scale: float) -> Floats:
-        """(X^j - m N^j) / (n scale) per unit bucket, with the mean of what is in the buckets."""
-        counts, sums = self.counts, self.sums
-        if counts is None or sums is None:
-            return np.zeros(UNIT_BUCKETS)
-        inside = float(np.add.reduce(counts))
-        if not inside:
-            return np.zeros(UNIT_BUCKETS)
-        return (sums - float(np.add.reduce(sums)) / inside * counts) / (inside * scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +94,10 @@ class Means:
         low = max(delta, centre - self.bursts.below() * sd)
         difference, control_part, buckets = self.difference, self.control, self.buckets
         if self.units and candidate.counts is not None:
-            part = h * self.ratio * control.residuals(scale)
-            difference = difference + h * candidate.residuals(scale) - part
-            control_part = control_part + part
-            buckets = buckets + candidate.counts
+            difference, control_part, buckets = evidence_loops().mean_residuals(
+                difference, control_part, buckets, candidate.counts, candidate.sums, control.counts, control.sums,
+                h, self.ratio, scale,
+            )  # fmt: skip
         return Means(
             self.ratio, self.units, self.s + h * delta, self.h + h,
             self.h_mean_c + h * candidate.mean, self.h_mean_b + h * control.mean,

@@ -16,8 +16,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from analyzers.arm import PairWindow
 from analyzers.dispersion import ShareClumps
 
@@ -114,9 +112,8 @@ def traffic(pair: PairWindow) -> tuple[float, float]:
 def share_clumps(clumps: ShareClumps, pair: PairWindow, share: float) -> ShareClumps:
     """`clumps` with the window's requests per unit bucket, scaled as in `traffic`."""
     x, y = traffic(pair)
-    candidate = pair.candidate.unit_rows().astype(np.float64) * (x / max(pair.candidate.rows, 1))
-    control = pair.control.unit_rows().astype(np.float64) * (y / max(pair.control.rows, 1))
-    return clumps.add(candidate, control, share)
+    parts = (x / max(pair.candidate.rows, 1), y / max(pair.control.rows, 1))
+    return clumps.add(pair.candidate.unit_rows(), pair.control.unit_rows(), share, parts)
 
 
 def _percent(share: float) -> str:

@@ -12,8 +12,10 @@ and phi is taken as ever, which is what lets an error budget bear an occasional 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import ArmWindow, PairWindow
@@ -22,6 +24,8 @@ from analyzers.dispersion import Buckets, Clumps
 from analyzers.interval import RATIOS, of_differences, of_ratios
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, error_buckets, scored
 from schemas.spec import SliSpec
+
+Floats = npt.NDArray[np.float64]
 
 VIRTUAL = 1000.0
 """Requests of the virtual control to one of the candidate."""
@@ -108,7 +112,7 @@ class ShareSli:
             return state
         kept = state.clumps.believed(nc, nb, ec, eb)
         if state.relative:
-            rows, tilt = increments(nc, nb, ec, eb, np.append(state.r0, RATIOS), kept=kept), None
+            rows, tilt = increments(nc, nb, ec, eb, _margins(state.r0), kept=kept), None
         else:
             tilt = tilts(nc, nb)
             rows = increments(nc, nb, ec, eb, kept=kept) - state.d * tilt
@@ -181,6 +185,11 @@ class ShareSli:
         if state.against is not None:
             rate /= share
         return phi * forecast.missing(log_safety, state.beta) / rate if rate > 0 else None
+
+
+@lru_cache(maxsize=256)
+def _margins(r0: float) -> Floats:
+    return np.append(r0, RATIOS)
 
 
 def _weighed(state: State, phi: float) -> tuple[float, float]:

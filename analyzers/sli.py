@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.dispersion import Buckets
+from analyzers.kernels import evidence_loops
 from schemas.spec import SliSpec
 
 MID_FLIGHT_STARTS = 12
@@ -148,7 +149,7 @@ class Starts:
     def begun(self, start_us: int, step: int) -> npt.NDArray[np.bool_]:
         """Which of them lie at or before a window, bool (s,)."""
         first = start_us if self.first_us is None else self.first_us
-        return np.concatenate((self.steps <= step, self.offsets_us <= start_us - first))
+        return evidence_loops().begun(self.steps, self.offsets_us, step, start_us - first)
 
 
 def scored(arm: ArmWindow) -> tuple[float, float]:
@@ -160,7 +161,7 @@ def scored(arm: ArmWindow) -> tuple[float, float]:
 
 def error_buckets(arm: ArmWindow) -> Buckets:
     """An arm's requests and errors per unit bucket."""
-    return Buckets(arm.unit_rows().astype(np.float64), arm.unit_errors().astype(np.float64))
+    return Buckets(arm.unit_rows(), arm.unit_errors())
 
 
 def current_share(share: float | None, nc: float, nb: float) -> float:

@@ -166,8 +166,7 @@ class _Sum:
     @classmethod
     def of(cls, bodies: Sequence[bytes]) -> _Sum:
         data = np.frombuffer(b"".join(bodies), np.uint8)
-        begin = np.zeros(len(bodies) + 1, np.int64)
-        np.cumsum([len(body) for body in bodies], out=begin[1:])
+        begin = np.array([*itertools.accumulate(map(len, bodies), initial=0)], np.int64)
         scalars, names, measures, starts, keys, counts = cell_sum.add_up(data, begin)
         longs = [(high << 32) + low for high, low in zip(*scalars.tolist(), strict=True)]
         sums = [((a << 32) + b, (c << 32) + d) for a, b, c, d in measures.tolist()]

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from streams.embedded import EmbeddedBroker
 from tests.support.kafka import KafkaBroker
 from tests.support.system import locked
+
+settings.register_profile("davy", deadline=None)  # the first example may compile a loop
+settings.load_profile("davy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

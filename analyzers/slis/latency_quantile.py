@@ -25,13 +25,13 @@ import numpy.typing as npt
 from analyzers import forecast
 from analyzers.arm import DURATION, MeasureSum, PairWindow, SparseCounts
 from analyzers.counts import ABOVE, BELOW, Counts, growth, increments
-from analyzers.dispersion import Buckets, Clumps, bucket_sums
-from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, bin_of, lower_edge, midpoint
+from analyzers.dispersion import Buckets, Clumps
+from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, MIDPOINTS, bin_of, lower_edge
 from analyzers.interval import Interval, between
+from analyzers.kernels import value_loops
 from analyzers.mean_sli import WORSE_SHARE
 from analyzers.piece import Piece, gather
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, show_duration
-from schemas.delta import QUARTERS
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +44,6 @@ SHIFTS: Ints = np.array([*(-s for s in reversed(_HALF)), 0, *_HALF], np.int64)
 """Margins of the interval in bins: from 1/8.7 to 8.7 times."""
 _LOG_RATIOS: Floats = SHIFTS.astype(np.float64) * (math.log(2) / BINS_PER_OCTAVE)
 MARGINS = 2 + len(SHIFTS)
-_MIDPOINTS: Floats = midpoint(np.arange(BINS))
 _HARM, _SAFETY = 0, 1
 _PROFILE_STEP = 64
 
@@ -63,20 +62,11 @@ class Profile:
 
     def add(self, counts: SparseCounts, factor: float) -> Profile:
         """With every count times `factor` added."""
-        low = int(counts.keys[0]) // _PROFILE_STEP * _PROFILE_STEP
-        high = (int(counts.keys[-1]) // _PROFILE_STEP + 1) * _PROFILE_STEP
-        if len(self.weights):
-            low, high = min(low, self.base), max(high, self.base + len(self.weights))
-        weights = np.zeros(high - low)
-        weights[self.base - low : self.base - low + len(self.weights)] = self.weights
-        weights[counts.keys - low] += counts.counts * factor
-        return Profile(low, weights)
+        return Profile(*value_loops().weighted(self.base, self.weights, counts.keys, counts.counts, factor, _PROFILE_STEP))
 
     def quantile(self, p: float) -> float:
         """Midpoint of the bin that holds the p-quantile."""
-        cumulated = self.weights.cumsum()
-        place = int(cumulated.searchsorted(p * float(cumulated[-1])))
-        return float(_MIDPOINTS[self.base + min(place, len(self.weights) - 1)])
+        return float(MIDPOINTS[self.base + value_loops().weighted_quantile(self.weights, p)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,10 +173,11 @@ SLI = LatencyQuantile()
 
 def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
     """The state with a piece that is large enough."""
-    tail_c, tail_b = _tail(piece.candidate.histogram), _tail(piece.control.histogram)
-    table = _thresholds(state.relative, state.tolerance)
-    edge_b, edge_c = _edges(tail_c, tail_b, table, (1 - state.p) * (nc + nb))
-    ec, eb = tail_c[edge_c], tail_b[edge_b]
+    candidate, control = piece.candidate.histogram, piece.control.histogram
+    edge_b, edge_c, ec, eb, equal = value_loops().edges(
+        candidate.keys, candidate.counts, control.keys, control.counts,
+        _thresholds(state.relative, state.tolerance), (1 - state.p) * (nc + nb),
+    )  # fmt: skip
     kept = state.clumps.believed(nc, nb, float(ec[_HARM]), float(eb[_HARM]))
     starts = state.starts.at(piece.start_us)
     h = nc * nb / (nc + nb)
@@ -194,19 +185,11 @@ def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
         state.p, state.relative, state.tolerance, state.units, state.alpha, state.beta, starts,
         state.counts.add(increments(nc, nb, ec, eb, kept=kept), starts.begun(piece.start_us, piece.step)),
         state.clumps.add(nc, nb, float(ec[_HARM]), float(eb[_HARM]), 1.0, _buckets(state, piece), kept),
-        state.control.add(piece.control.histogram, h / nb),
-        state.candidate.add(piece.candidate.histogram, h / nc),
+        state.control.add(control, h / nb), state.candidate.add(candidate, h / nc),
         None, int(edge_b[_HARM]), int(edge_c[_HARM]),
-        state.slow_b + float(eb[_SAFETY]), state.slow_b_shifted + float(tail_b[edge_c[_SAFETY]]),
+        state.slow_b + float(eb[_SAFETY]), state.slow_b_shifted + equal,
         state.n_baseline + nb, state.n_candidate + nc, current_share(piece.share, nc, nb),
     )  # fmt: skip
-
-
-def _tail(counts: SparseCounts) -> Floats:
-    """Requests in bin x or above, float64 (BINS + 1,)."""
-    dense = np.zeros(BINS + 1)
-    dense[BINS - counts.keys] = counts.counts
-    return dense.cumsum()[::-1]
 
 
 @cache
@@ -225,29 +208,6 @@ def _thresholds(relative: bool, tolerance: float) -> Ints:
     return np.clip(rows, 0, BINS)
 
 
-def _edges(tail_c: Floats, tail_b: Floats, table: Ints, target: float) -> tuple[Ints, Ints]:
-    """Per margin the lowest edge with at most `target` pooled requests at or above it, as control's and
-    candidate's bin.
-
-    A pooled quantile lies between the arms' own, so only edges between these are looked at.
-    """
-    n_b, n_c = tail_b[0], tail_c[0]
-    part = target / (n_b + n_c)
-    own_b = int((tail_b <= part * n_b).argmax())
-    own_c = int((tail_c <= part * n_c).argmax())
-    reach = (
-        table[0].searchsorted(own_c),
-        table[-1].searchsorted(own_c),
-        table[2].searchsorted(own_c),
-    )
-    low = max(min(own_b, int(min(reach)) - 1), 0)
-    high = min(max(own_b, int(max(reach)) + 1), BINS) + 1
-    columns = table[:, low:high]
-    pooled = tail_c[columns] + tail_b[low:high]
-    edge = low + (pooled <= target).argmax(axis=1)
-    return edge, table[np.arange(len(table)), edge]
-
-
 def _buckets(state: State, piece: Piece) -> tuple[Buckets, Buckets] | None:
     """Slow requests per unit bucket at the last piece's thresholds, to the nearest quarter octave (for
     phi)."""
@@ -258,10 +218,7 @@ def _buckets(state: State, piece: Piece) -> tuple[Buckets, Buckets] | None:
 
 def _slow_buckets(measure: MeasureSum, edge: int) -> Buckets:
     quarter = (edge + BINS_PER_QUARTER // 2 + BINS_PER_QUARTER - 1) // BINS_PER_QUARTER
-    keys, counts = measure.joint.keys, measure.joint.counts
-    bucket = keys // QUARTERS
-    slow = counts * (keys % QUARTERS >= quarter)
-    return Buckets(bucket_sums(bucket, counts), bucket_sums(bucket, slow))
+    return Buckets(*value_loops().slow_by_unit(measure.joint.keys, measure.joint.counts, quarter))
 
 
 def _weighed(state: State, phi: float) -> tuple[float, float]:
@@ -270,7 +227,7 @@ def _weighed(state: State, phi: float) -> tuple[float, float]:
 
 def _interval(counts: Counts, phi: float, alpha: float) -> Interval:
     """Bounds of the relative effect."""
-    lower, upper = between(_LOG_RATIOS, counts.sums[2:] / phi, alpha)
+    lower, upper = between(_LOG_RATIOS, counts.sums[2:], phi, alpha)
     return -1.0 if lower is None else math.expm1(lower), None if upper is None else math.expm1(upper)
 
 
