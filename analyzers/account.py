@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from analyzers.case import Case
-from analyzers.digits import e_value, six
+from analyzers.digits import constant, e_value, six
 from analyzers.sli import Reading
 from analyzers.trial import enforced
 from schemas.spec import SliSpec
@@ -25,8 +25,8 @@ def evidence(case: Case, sli: SliSpec, reading: Reading) -> Evidence:
     return Evidence(
         sli.name, case.trial.candidate, six(reading.baseline), six(reading.candidate), six(reading.effect),
         six(reading.lower), six(reading.upper), six(e_value(reading.log_harm)), six(reading.log_harm),
-        six(case.threshold), None if safety is None else six(e_value(safety)),
-        None if safety is None else six(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
+        constant(case.threshold), None if safety is None else six(e_value(safety)),
+        None if safety is None else constant(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
         status,
     )  # fmt: skip
 
@@ -40,8 +40,8 @@ def budget(case: Case, action: Action, conclusion: Conclusion) -> Budget:
     promote_risk = math.exp(-max(least, 0.0)) if least is not None else 1.0
     harmed = action == "ROLLBACK" and conclusion == "HARM"
     return Budget(
-        policy.alpha, six(1 / case.limit), six(rollback_risk) if harmed else 0.0, six(rollback_risk),
+        policy.alpha, constant(1 / case.limit), six(rollback_risk) if harmed else 0.0, six(rollback_risk),
         policy.beta, six(promote_risk) if action == "PROMOTE" else 0.0, six(promote_risk),
-        len(case.enforced), six(e_value(case.log_mean)), six(case.limit),
-        None if least is None else six(e_value(least)), six(1 / policy.beta),
+        len(case.enforced), six(e_value(case.log_mean)), constant(case.limit),
+        None if least is None else six(e_value(least)), constant(1 / policy.beta),
     )  # fmt: skip

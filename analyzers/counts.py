@@ -49,7 +49,7 @@ _LOG_GRID: Floats = np.log(GRID)
 EVEN: Floats = np.zeros(BETS)
 """Logs of weights that are all the same."""
 NO_TILT: Floats = np.zeros(2 * BETS)
-_BETS: list[float] = GRID.tolist()
+_BETS: list[tuple[float, float]] = list(zip(GRID.tolist(), _LOG_GRID.tolist(), strict=True))
 
 
 def increments(
@@ -59,8 +59,8 @@ def increments(
     """l(r) of one window, float64 (m, 16): one row per margin, one column per bet.
 
     `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d` the
-    margin; `ec`, `eb`, `r0` are numbers or float64 (m,), `r0` a number where there is a `d`. `kept`: what `analyzers.bursts` believes of `ec` where
-    r > 1, and of `eb` where r < 1; less than all lowers l.
+    margin; `ec`, `eb`, `r0` are numbers or float64 (m,), `r0` a number where there is a `d`. `kept`: what
+    `analyzers.bursts` believes of `ec` where r > 1, and of `eb` where r < 1; less than all lowers l.
     """
     rows = betted(ec, eb, log_control_factors(nc, nb, r0), kept)
     return rows - d * tilts(nc, nb, float(r0)) if d else rows
@@ -88,10 +88,10 @@ def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slic
     """
     exposed, nb = r0 * share, 1 - share
     best = -math.inf
-    for r in _BETS[bets]:
+    lost_c, lost_b = share * p_c, nb * p_b
+    for r, log_r in _BETS[bets]:
         b = (exposed + nb) / (r * exposed + nb)
-        a = r * b
-        best = max(best, share * p_c * math.log(a) + nb * p_b * math.log(b) - d * share * (a - 1))
+        best = max(best, lost_c * log_r + (lost_c + lost_b) * math.log(b) - d * share * (r * b - 1))
     return best
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import overload
 
 from schemas.verdict import EVIDENCE_MAX
@@ -24,3 +25,9 @@ def six(value: float | None) -> float | None: ...
 def six(value: float | None) -> float | None:
     """Six significant digits: what a person reads, and no more than every machine's arithmetic agrees on."""
     return value if value is None else float(f"{value:.6g}")
+
+
+@lru_cache(maxsize=1024)
+def constant(value: float) -> float:
+    """The same of what many verdicts carry."""
+    return six(value)

@@ -80,7 +80,8 @@ MIDPOINTS: Floats = midpoint(np.arange(BINS))
 
 
 def quantiles(keys: Ints, counts: Ints, qs: tuple[float, ...]) -> list[float | None]:
-    """Midpoints of the bins that hold the quantiles `qs`, ascending, of sparse counts (ascending bins); None where nothing was counted.
+    """Midpoints of the bins that hold the quantiles `qs`, ascending, of sparse counts (ascending bins); None where nothing was
+    counted.
 
     >>> quantiles(np.array([1281, 1345]), np.array([9, 1]), (0.5, 0.99))
     [1.005859375, 2.01171875]

@@ -52,8 +52,8 @@ def between(
 ) -> Interval:  # fmt: skip
     """Ends of the margins, float64 (m,) ascending, that neither e-value rejects; None where an end is open.
 
-    `sums` float64 (m, 16) are the bets' sums at each margin; or (1, 16) at margin `d`, with their `tilt`. HARM falls and SAFETY
-    rises with the margin, bet by bet, so each end is found by bisection.
+    `sums` float64 (m, 16) are the bets' sums at each margin; or (1, 16) at margin `d`, with their `tilt`. HARM falls and
+    SAFETY rises with the margin, bet by bet, so each end is found by bisection.
     """
     lower, upper = evidence_loops().bounds(margins, sums, tilt, d, phi, EVEN, math.log(2 / alpha))
     if lower > upper:

@@ -171,8 +171,11 @@ def half_width(information: float, limit: float) -> float:
     total = information + PRIOR_INFORMATION
     square = limit - math.log(2) - math.log(PRIOR_INFORMATION / total) / 2
     x = math.sqrt(2 * max(square, 0.0))
-    for _ in range(8):  # contracts by the normal hazard over x, below 0.01 where e = 20 or more is asked for
-        x = math.sqrt(2 * (square - log_normal_cdf(x)))
+    before = 0.0
+    while (
+        abs(x - before) > 1e-9 * x
+    ):  # contracts by the normal hazard over x, below 0.01 where e = 20 or more is asked for
+        before, x = x, math.sqrt(2 * (square - log_normal_cdf(x)))
     return x * math.sqrt(total) / information
 
 

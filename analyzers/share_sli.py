@@ -131,7 +131,7 @@ class ShareSli:
         candidate = self.buckets(pair.candidate, state.detail)
         if state.against is None:
             return candidate, self.buckets(pair.control, state.detail)
-        requests = VIRTUAL * candidate.requests
+        requests: Floats = VIRTUAL * candidate.requests.astype(np.float64)
         return candidate, Buckets(requests, requests * state.against)
 
     def weigh(self, state: State) -> tuple[float, float]:

@@ -40,6 +40,7 @@ from streams.membership import member
 from streams.outbox import Headers, Outbox
 from streams.standing import HERE
 from streams.topics import ensure_topics, topic_names
+from streams.warm import warm_judge
 
 POLL_S = 0.1
 BATCH_MAX = 500
@@ -263,7 +264,7 @@ def cloud_event(verdict: Verdict, prefix: str) -> Headers:
 def prepare() -> None:
     """For a process that has this role alone, before `run`."""
     gc.set_threshold(*GC_THRESHOLD)
-    deltas.warm()
+    warm_judge()
 
 
 def run(config: Config, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Compiles the loops of `streams.kernels` before they are needed: `python -m streams.warm`; ingest as it starts, for itself.
+"""Compiles loops before they are needed: `python -m streams.warm`; ingest and judges as they start, for themselves.
 
 Once compiled they come from the cache folder in a tenth of a second.
 """
@@ -9,9 +9,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from analyzers import trial as trials
+from analyzers.arm import DURATION, ArmWindow, MeasureSum, PairWindow, SparseCounts
 from analyzers.detectors import extremes, seasonal
+from analyzers.histogram import quantiles
+from analyzers.slis import kinds
 from schemas import codec
 from schemas.config import Config, Input
+from schemas.delta import QUARTERS, SAMPLE_RATE_ONE, UNIT_BUCKETS
+from schemas.spec import load_specs
 from streams import deltas
 from streams.aggregate import OpenBlock
 from streams.formats import formats
@@ -37,6 +43,43 @@ def warm(decoders: Iterable[Decoder] = ()) -> None:
     list(block.changed_groups(1))
 
 
+SPEC = """\
+apiVersion: davy/v1
+kind: Experiment
+id: warm
+service: warm
+environment: up
+variants: {control: {version: '1'}, canary: {version: '2'}}
+randomization: user
+slis:
+  - {name: errors, type: error_ratio, max_increase: 1pp}
+  - {name: more-errors, type: error_ratio, max_increase: 10%}
+  - {name: latency, type: latency_quantile, quantile: 0.99, max_increase: 10%}
+  - {name: mean, type: latency_mean, max_increase: 10%}
+  - {name: traffic, type: throughput, max_decrease: 30%}
+steps: [{weight: 50%, duration: 1h}]
+"""
+
+
+def warm_judge() -> None:
+    """Three windows through the SLIs, and what they read then."""
+    deltas.warm()
+    (spec,) = load_specs(SPEC)
+    units = SparseCounts(np.arange(UNIT_BUCKETS), np.full(UNIT_BUCKETS, 10))
+    times = SparseCounts(np.arange(1300, 1300 + UNIT_BUCKETS), units.counts)
+    rows, one = units.total, SAMPLE_RATE_ONE
+    duration = MeasureSum(rows, rows, times + times, SparseCounts(units.keys * QUARTERS + 100, units.counts))
+    arm = ArmWindow(
+        rows, rows // 10, 0, 0, rows, rows * one, rows // 10 * one, one, one, 0, units, units, units, {DURATION: duration}
+    )  # fmt: skip
+    trial = trials.start(spec, "canary")
+    for i in range(3):
+        trial = trials.step(trial, PairWindow(i, i + 1, arm, arm, 0.5, 0, steady=True))
+    for kind, state in zip(trial.types, trial.states, strict=True):
+        kinds()[kind].read(state)
+    quantiles(times.keys, times.counts, (0.5,))
+
+
 def warm_detectors() -> None:
     """The loops of `davy detect`."""
     extremes.LOOP.warm()
@@ -46,4 +89,4 @@ def warm_detectors() -> None:
 if __name__ == "__main__":
     warm()
     warm_detectors()
-    deltas.warm()
+    warm_judge()

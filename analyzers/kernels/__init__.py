@@ -10,7 +10,7 @@ from typing import Any
 
 
 @cache
-def evidence_loops() -> Any:  # noqa: ANN401 - the module; what it holds is compiled, and has no types
+def evidence_loops() -> Any:
     """`analyzers.kernels.evidence`."""
     from analyzers.kernels import evidence
 
@@ -18,7 +18,7 @@ def evidence_loops() -> Any:  # noqa: ANN401 - the module; what it holds is comp
 
 
 @cache
-def value_loops() -> Any:  # noqa: ANN401
+def value_loops() -> Any:
     """`analyzers.kernels.values`."""
     from analyzers.kernels import values
 

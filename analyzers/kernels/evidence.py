@@ -1,5 +1,5 @@
-"""Sums of evidence, compiled (`analyzers.compiled`): a judge asks for them thousands of times a second, of arrays so small that
-numpy's cost per call is most of what they take. What they compute stands where they are called from.
+"""Sums of evidence, compiled (`analyzers.compiled`): a judge asks for them thousands of times a second, of arrays so small
+that numpy's cost per call is most of what they take. What they compute stands where they are called from.
 """
 
 from __future__ import annotations
@@ -91,7 +91,14 @@ def _both(a: float, b: float) -> float:
 
 @compiled
 def log_harm(
-    sums: Array, later: Array, first: int, phi: float, log_weights: Array, none: Array, log_from_start: float, log_later: float
+    sums: Array,
+    later: Array,
+    first: int,
+    phi: float,
+    log_weights: Array,
+    none: Array,
+    log_from_start: float,
+    log_later: float,
 ) -> float:
     """ln of the weighted mean e-value over all start points; `none` float64 (16,) is 0."""
     start = log_mean(sums, 0, first, phi, log_weights, none, 0.0)
@@ -138,8 +145,8 @@ def _crossing(
 def bounds(
     margins: Array, sums: Array, tilt: Array, d: float, phi: float, even: Array, limit: float
 ) -> tuple[float, float]:
-    """Ends of the margins that neither side rejects, NaN where an end is open: `sums` float64 (m, 16), a row for each margin, or
-    (1, 16) and the `tilt` that leads from margin `d` to the others."""
+    """Ends of the margins that neither side rejects, NaN where an end is open: `sums` float64 (m, 16), a row for each margin,
+    or (1, 16) and the `tilt` that leads from margin `d` to the others."""
     return (
         _crossing(margins, sums, 0, phi, even, tilt, d, limit),
         _crossing(margins, sums, SIDE, phi, even, tilt, d, limit),

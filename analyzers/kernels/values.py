@@ -106,8 +106,8 @@ def edges(
     keys_c: Array, counts_c: Array, keys_b: Array, counts_b: Array, table: Array, target: float
 ) -> tuple[Array, Array, Array, Array, float]:
     """Per margin the lowest edge with at most `target` pooled requests at or above it, as control's and candidate's bin, int64
-    (m,); the candidate's and control's requests from there on, float64 (m,); and control's from the candidate's bin for SAFETY on.
-    `table` int64 (m, BINS + 1): per margin and control bin x the candidate's first bin that counts as beyond x."""
+    (m,); the candidate's and control's requests from there on, float64 (m,); and control's from the candidate's bin for SAFETY
+    on. `table` int64 (m, BINS + 1): per margin and control bin x the candidate's first bin that counts as beyond x."""
     tail_c, tail_b, m = _tail(keys_c, counts_c), _tail(keys_b, counts_b), len(table)
     edge_b, edge_c, slow_c, slow_b = np.empty(m, np.int64), np.empty(m, np.int64), np.empty(m), np.empty(m)
     for i in range(m):

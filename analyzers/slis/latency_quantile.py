@@ -62,7 +62,9 @@ class Profile:
 
     def add(self, counts: SparseCounts, factor: float) -> Profile:
         """With every count times `factor` added."""
-        return Profile(*value_loops().weighted(self.base, self.weights, counts.keys, counts.counts, factor, _PROFILE_STEP))
+        return Profile(
+            *value_loops().weighted(self.base, self.weights, counts.keys, counts.counts, factor, _PROFILE_STEP)
+        )
 
     def quantile(self, p: float) -> float:
         """Midpoint of the bin that holds the p-quantile."""

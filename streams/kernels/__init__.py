@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzers.compiled import Array, compiled, making
 
-__all__ = ["FNV_BASIS", "FNV_PRIME", "Array", "compiled", "fnv1a", "making", "unsigned_varint", "unsigned_varint_bytes", "varint"]
+__all__ = ["Array", "compiled", "making"]
 
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
