@@ -14,8 +14,9 @@ import typer
 
 from analyzers.reasons import allowance, time
 from davy import recall
-from davy.commands.explain import budget_lines, reproduce
+from davy.commands.explain import reproduce
 from davy.options import ConfigFile, DataDir, Json, load
+from davy.rationale import budget_lines
 from davy.store import ask
 from davy.terminal import change, level
 from schemas.config import Config
