@@ -197,6 +197,7 @@ def run_job(service: Service, bootstrap: str, kills: bool) -> None:
     service.stop()
 
 
+@pytest.mark.full  # all that it asks is asked with kills, too
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("alone")
 def test_a_bad_release_rolls_back_and_a_good_one_is_promoted(service: Service, kafka: KafkaBroker) -> None:
