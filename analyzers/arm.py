@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.kernels import value_loops
-from schemas.delta import QUARTERS, UNIT_BUCKETS
+from schemas.delta import UNIT_BUCKETS
 
 Ints = npt.NDArray[np.int64]
 DURATION = "duration_us"
@@ -128,7 +128,7 @@ class ArmWindow:
         """Rows int64 (128,) per unit bucket, counted once; not to be written to."""
         if not self._unit_rows:
             joint = self.measure(DURATION).joint
-            self._unit_rows.append(np.bincount(joint.keys // QUARTERS, joint.counts, UNIT_BUCKETS).astype(np.int64))
+            self._unit_rows.append(value_loops().unit_rows(joint.keys, joint.counts))
         return self._unit_rows[0]
 
     def unit_errors(self) -> Ints:

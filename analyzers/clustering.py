@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.arm import PairWindow
+from analyzers.kernels import evidence_loops
 from schemas.delta import UNIT_BUCKETS
 
 Floats = npt.NDArray[np.float64]
@@ -44,14 +45,10 @@ class Clustering:
         """One window more; steady or not, since each is compared with its own share."""
         if not (pair.candidate.with_unit and pair.control.with_unit):
             return self
-        candidate, control = pair.candidate.unit_rows(), pair.control.unit_rows()
-        both = candidate + control
-        nc, n = float(candidate.sum()), float(both.sum())
-        if not 0 < nc < n:
-            return self
-        return Clustering(
-            self.offset + (candidate - both * (nc / n)), self.rows + both, self.variance + nc * (n - nc) / n
-        )  # fmt: skip
+        offset, rows, variance = evidence_loops().clustered(
+            self.offset, self.rows, pair.candidate.unit_rows(), pair.control.unit_rows()
+        )
+        return Clustering(offset, rows, self.variance + variance)
 
     def phi(self) -> float:
         """How many requests stick together; 1 where they are independent."""

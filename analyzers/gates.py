@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analyzers.arm import ArmWindow, PairWindow
+from analyzers.kernels import value_loops
 
 MISLABELLED_MAX = 0.01
 UNITLESS_MAX = 0.01
@@ -54,11 +55,11 @@ class ArmQuality:
     def add(self, arm: ArmWindow, mislabelled: int) -> ArmQuality:
         """One window more."""
         copies = arm.row_sample.counts
+        sampled, copied = value_loops().copies(copies)
         return ArmQuality(
             self.rows + arm.rows, self.mislabelled + mislabelled, self.with_unit + arm.with_unit,
             self.late + arm.late, self.quarantined + arm.quarantined,
-            self.sampled + int(copies.sum()), self.distinct + len(copies),
-            self.copied + int((copies > 1).sum()), self.lag_us + arm.lag_us,
+            self.sampled + sampled, self.distinct + len(copies), self.copied + copied, self.lag_us + arm.lag_us,
         )  # fmt: skip
 
     def fault(self, name: str, units: bool, randomization: str) -> str | None:

@@ -167,6 +167,20 @@ def shares(
     return offset, candidate, n
 
 
+@making
+def clustered(offset: Array, rows: Array, candidate: Array, control: Array) -> tuple[Array, Array, float]:
+    """Sums of R^j and N^j (128,) with one window's requests per unit bucket; what it adds to the variance of R^j's sum."""
+    nc, nb = candidate.sum(), control.sum()
+    if not (nc and nb):
+        return offset, rows, 0.0
+    share, offset, rows = nc / (nc + nb), offset.copy(), rows.copy()
+    for j in range(len(offset)):
+        both = candidate[j] + control[j]
+        offset[j] += candidate[j] - both * share
+        rows[j] += both
+    return offset, rows, nc * (1 - share)
+
+
 @compiled
 def squares(values: Array, about: float) -> float:
     """Sum of squared distances from `about`."""

@@ -39,6 +39,25 @@ def quantiles(keys: Array, counts: Array, parts: Array) -> Array:
 
 
 @making
+def unit_rows(keys: Array, counts: Array) -> Array:
+    """Rows per unit bucket, int64 (128,), of joint counts."""
+    out = np.zeros(UNIT_BUCKETS, np.int64)
+    for i in range(len(keys)):
+        out[keys[i] // QUARTERS] += counts[i]
+    return out
+
+
+@making
+def copies(counts: Array) -> tuple[int, int]:
+    """Sum of the counts, and how many of them are above 1."""
+    total, copied = 0, 0
+    for count in counts:
+        total += count
+        copied += count > 1
+    return total, copied
+
+
+@making
 def by_unit(keys: Array, counts: Array, midpoints: Array, cap: float) -> tuple[Array, Array]:
     """Number of values and their sum per unit bucket, float64 (128,) each, of joint counts."""
     rows, sums = np.zeros(UNIT_BUCKETS), np.zeros(UNIT_BUCKETS)

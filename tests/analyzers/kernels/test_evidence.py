@@ -73,3 +73,15 @@ def test_residuals_of_units_and_of_means() -> None:
     np.testing.assert_allclose(buckets, rc)
     nothing = evidence.mean_residuals(zero, zero, zero, zero, zero, zero, zero, 3.0, 1.1, 2.0)
     assert all(not part.any() for part in nothing)
+
+
+def test_clustered_is_the_probes_formula() -> None:
+    rows, c, b = RNG.normal(size=128), RNG.integers(0, 30, 128), RNG.integers(0, 30, 128)
+    offset, held, variance = evidence.clustered(rows, rows, c, b)
+    nc, n = c.sum(), (c + b).sum()
+    np.testing.assert_allclose(offset, rows + c - (c + b) * nc / n, atol=1e-9)
+    np.testing.assert_allclose(held, rows + c + b, atol=1e-9)
+    assert variance == pytest.approx(nc * (n - nc) / n)
+    nothing = evidence.clustered(rows, rows, np.zeros(128, np.int64), b)
+    assert nothing[2] == 0
+    np.testing.assert_array_equal(nothing[0], rows)

@@ -84,5 +84,7 @@ def test_by_unit() -> None:
     rows, sums = values.by_unit(keys, counts, midpoints, 8.5)
     assert (rows[3], rows[90], rows.sum()) == (7, 4, 11)
     assert (sums[3], sums[90]) == (2 * 7 + 5 * 8.5, 4 * 8)
+    assert values.unit_rows(keys, counts).tolist() == rows.tolist()
+    assert values.copies(np.array([1, 3, 1, 2], np.int64)) == (7, 2)
     rows, slow = values.slow_by_unit(keys, counts, 8)
     assert (rows[3], slow[3], slow[90]) == (7, 5, 4)
