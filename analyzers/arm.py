@@ -13,16 +13,17 @@ from analyzers.kernels import value_loops
 from schemas.delta import UNIT_BUCKETS
 
 Ints = npt.NDArray[np.int64]
+Counted = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 DURATION = "duration_us"
 _NONE: Ints = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseCounts:
-    """Counts int64 (n,) of ascending, distinct keys int64 (n,)."""
+    """Counts int64 (n,) of ascending, distinct keys int64 (n,); float64 where rows are weighted (`analyzers.strata`)."""
 
     keys: Ints = field(default_factory=lambda: _NONE)
-    counts: Ints = field(default_factory=lambda: _NONE)
+    counts: Counted = field(default_factory=lambda: _NONE)
 
     def __add__(self, other: SparseCounts) -> SparseCounts:
         if not (len(self.keys) and len(other.keys)):
@@ -55,10 +56,11 @@ class SparseCounts:
 
 @dataclass(frozen=True, slots=True)
 class MeasureSum:
-    """One measure: rows that carry it, exact total, histogram over bins, joint counts over unit bucket and quarter octave."""
+    """One measure: rows that carry it, exact total, histogram over bins, joint counts over unit bucket and quarter octave.
+    Rows, total and histogram are no whole numbers where rows are weighted (`analyzers.strata`)."""
 
-    rows: int = 0
-    total: int = 0
+    rows: float = 0
+    total: float = 0
     histogram: SparseCounts = field(default_factory=SparseCounts)
     joint: SparseCounts = field(default_factory=SparseCounts)
 
@@ -144,7 +146,9 @@ class PairWindow:
     """One closed window [start_us, end_us) of a candidate and its control.
 
     `share` is the candidate's configured share of both arms' traffic, None where nobody told it; `steady` is False
-    where the weight changed inside the window; `mislabelled_*` are rows whose version is not their arm's.
+    where the weight changed inside the window; `mislabelled_*` are rows whose version is not their arm's. `strata`: control
+    and candidate by segment, where the spec compares within segments; `whole`: the same window as it was before its mixes
+    were made equal.
     """
 
     start_us: int
@@ -156,3 +160,5 @@ class PairWindow:
     steady: bool
     mislabelled_control: int = 0
     mislabelled_candidate: int = 0
+    strata: tuple[tuple[ArmWindow, ArmWindow], ...] = ()
+    whole: PairWindow | None = None

@@ -79,7 +79,7 @@ MIDPOINTS: Floats = midpoint(np.arange(BINS))
 """Of every bin."""
 
 
-def quantiles(keys: Ints, counts: Ints, qs: tuple[float, ...]) -> list[float | None]:
+def quantiles(keys: Ints, counts: Ints | Floats, qs: tuple[float, ...]) -> list[float | None]:
     """Midpoints of the bins that hold the quantiles `qs`, ascending, of sparse counts (ascending bins); None where nothing was
     counted.
 

@@ -12,6 +12,7 @@ from analyzers.gates import Gates
 from analyzers.sample_ratio import SampleRatio
 from analyzers.sli import Plan
 from analyzers.slis import kinds
+from analyzers.strata import standardised
 from analyzers.tripwires import Wire
 from schemas.spec import ErrorBudget, ExperimentSpec, SliSpec
 
@@ -88,7 +89,10 @@ def step(trial: Trial, pair: PairWindow) -> Trial:
     claimed = trial.randomization == "request"
     clustering = trial.clustering.add(pair) if claimed else trial.clustering
     known_kinds = kinds()
-    states = tuple(known_kinds[kind].step(state, pair) for kind, state in zip(trial.types, trial.states, strict=True))
+    compared = standardised(pair)
+    states = tuple(
+        known_kinds[kind].step(state, compared) for kind, state in zip(trial.types, trial.states, strict=True)
+    )
     rate = _requests(pair.control) + _requests(pair.candidate)
     rate /= (pair.end_us - pair.start_us) / 1e6
     known = trial.first_us is not None

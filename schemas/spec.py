@@ -50,7 +50,7 @@ SLIS_MAX = 100
 STEPS_MAX = 100
 DEPENDENCIES_MAX = 100
 TRIPWIRES_MAX = 16
-LATER = ("tripwires",)
+LATER = ("tripwires", "stratify")
 """Fields that came after the first specs were digested."""
 UPSTREAMS_MAX = 256
 RISK_MAX = 0.5
@@ -175,7 +175,8 @@ class Origin:
 
 class ExperimentSpec(Model):
     """One experiment. Only `load_specs` checks the rules that span several fields. Experiments on one service overlap unless
-    their `layer`s differ; of two that do, the later one waits or is refused (`overlap`)."""
+    their `layer`s differ; of two that do, the later one waits or is refused (`overlap`). With `stratify` the arms are compared
+    within segments (or endpoints), so that a different mix of them is no effect."""
 
     control: ClassVar[str] = CONTROL
     """Name of the arm that the others are compared with; in mode absolute it may not be there."""
@@ -190,6 +191,7 @@ class ExperimentSpec(Model):
     mode: Literal["compare", "absolute", "shadow"] = "compare"
     variants: dict[Identifier, Arm] = Field(examples=["{control: {version: 2.3.1}, canary: {version: 2.4.0}}"])
     randomization: Literal["request", "user", "session", "shard"] = "user"
+    stratify: Literal["segment", "endpoint"] | None = None
     layer: Identifier | None = Field(default=None, examples=["search-ranking"])
     overlap: Literal["queue", "refuse"] = "queue"
     unit_header: Annotated[Text, AfterValidator(_header)] = "X-Unit-Id"

@@ -82,7 +82,12 @@ def _durations(data: Mapping[str, Any]) -> Problems:
         yield ("policy", name), f"{name}: min_duration {shortest} is longer than max_duration {longest}"
 
 
-RULES: tuple[Callable[[Mapping[str, Any]], Problems], ...] = (_variants, _weights, _names, _durations)
+def _strata(data: Mapping[str, Any]) -> Problems:
+    if data.get("stratify") is not None and data.get("mode") == "absolute":
+        yield ("stratify",), "stratify: without a control there is nothing to compare: leave it out, or mode: absolute"
+
+
+RULES: tuple[Callable[[Mapping[str, Any]], Problems], ...] = (_variants, _weights, _names, _durations, _strata)
 
 
 def _get(data: Any, *names: str) -> Any:

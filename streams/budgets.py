@@ -64,7 +64,7 @@ class Held:
         duration = content.measure(DURATION)
         allowed = int(bin_of(np.array([float(self.slo.slower_than_us)]))[0])
         slow = duration.histogram.counts[duration.histogram.keys > allowed].sum()
-        return duration.rows, int(slow)
+        return int(duration.rows), int(slow)
 
     def close(self, closed_us: int) -> BudgetStatus | None:
         """Up to the end of the newest closed window; the status, where it is to be told."""

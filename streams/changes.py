@@ -134,7 +134,7 @@ def _range(windows: Windows, group: Group, start_us: int, end_us: int) -> _Range
 def _added(counts: Counts, content: ArmWindow) -> Counts:
     timed = content.measure(DURATION)
     rows, errors, with_time, total = counts
-    return rows + content.rows, errors + content.errors, with_time + timed.rows, total + timed.total
+    return rows + content.rows, errors + content.errors, with_time + int(timed.rows), total + int(timed.total)
 
 
 def _carriers(sli: SliSpec, before: _Range, after: _Range, dimensions: Sequence[str], rises: bool) -> Iterable[Carrier]:

@@ -29,7 +29,7 @@ from streams.fold import Block, Source, SourceKey
 from streams.judge import Judge
 from streams.judge_settings import JudgeSettings
 from streams.traffic import Shift, Traffic
-from streams.windows import Group, Label
+from streams.windows import Group, Key
 
 State = dict[str, Any]
 _Open = list[tuple[int, bytes, bytes]]
@@ -91,10 +91,12 @@ def _list(items: Any) -> State:
 def dump(judge: Judge) -> bytes:
     """Everything the judge knows."""
     windows = judge.windows
-    contents, opened = list[State](), dict[SourceKey, _Open]()
-    for ((experiment_id, service, environment), window, (version, variant)), content in windows.contents():
+    contents, opened, strata = list[State](), dict[SourceKey, _Open](), dict[int, str]()
+    for ((experiment_id, service, environment), window, (version, variant, stratum)), content in windows.contents():
         for source, held in content.open.items():
             opened.setdefault(source, []).extend((len(contents), key, body) for key, body in held.items())
+        if stratum is not None:
+            strata[len(contents)] = stratum
         contents.append({
             "experiment_id": experiment_id, "service": service, "environment": environment, "window": window,
             "version": version, "variant": variant, "complete": content.complete,
@@ -111,6 +113,7 @@ def dump(judge: Judge) -> bytes:
             "budgets": judge.budgets.dump(),
             "notes": judge.notes.dump(),
             "services": judge.services.dump(),
+            "strata": [*strata.items()],
             "parts": [[*item] for item in windows.parts.dump(windows.floor_us)],
         }),
     }  # fmt: skip
@@ -140,17 +143,19 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
         judge.services.restore(rest["services"])
     for group, (place, value, label), rows in rest.get("parts", []):
         judge.windows.parts.restore((group[0], group[1], group[2]), (place, value, (label[0], label[1])), rows)
-    _load_windows(judge, state)
+    _load_windows(
+        judge, state, dict(rest.get("strata", []))
+    )  # none in a state from before arms were compared within them
     judge.name_windows()
     return judge
 
 
-def _load_windows(judge: Judge, state: State) -> None:
-    places: list[tuple[Group, Label]] = []
-    for item in state["contents"]:
+def _load_windows(judge: Judge, state: State, strata: dict[int, str]) -> None:
+    places: list[tuple[Group, Key]] = []
+    for number, item in enumerate(state["contents"]):
         place = (
             (item["experiment_id"], item["service"], item["environment"]),
-            (item["version"], item["variant"]),
+            (item["version"], item["variant"], strata.get(number)),
         )
         places.append(place)
         judge.windows.restore(place[0], item["window"], place[1]).complete += item["complete"]

@@ -134,7 +134,7 @@ class Experiment:
             start, end = self.next_window, self.next_window + length
             arms = self._arms(windows.labels(self.group, start))
             for name in [name for name in self.spec.candidates if name not in self.finished]:
-                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, end))
+                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, windows))
                 said[name] = self._asked(name, end, hold_reason, windows)
                 action = said[name].judgement.action
                 if action == "ROLLBACK" or self._over(end):
@@ -201,7 +201,7 @@ class Experiment:
         for start in range(place, until, length):
             arms = self._arms(windows.labels(self.group, start))
             for name in [name for name in self.trials if name not in self.finished]:
-                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, start + length))
+                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, windows))
 
     def forget(self, before_us: int) -> None:
         """Windows before that are gone: drop the checkpoints that nobody can need any more, all but the newest of them."""
@@ -274,16 +274,27 @@ class Experiment:
                 arms[name] = (counted, wrong + content.rows)
         return arms
 
-    def _pair(self, candidate: str, arms: dict[str, tuple[ArmWindow, int]], start_us: int, end_us: int) -> PairWindow:
-        shift = self.traffic.at(start_us)
+    def _pair(
+        self, candidate: str, arms: dict[str, tuple[ArmWindow, int]], start_us: int, windows: Windows
+    ) -> PairWindow:  # fmt: skip
+        shift, end_us = self.traffic.at(start_us), start_us + windows.length_us
         control, wrong_control = arms.get(self.spec.control, (EMPTY, 0))
         content, wrong = arms.get(candidate, (EMPTY, 0))
         return PairWindow(
             start_us, end_us, control, content,
             share(shift.weights, candidate, self.spec.control) if shift else None,
             shift.step if shift else self._step_on_schedule(start_us)[0],
-            self.traffic.steady(start_us, end_us), wrong_control, wrong,
+            self.traffic.steady(start_us, end_us), wrong_control, wrong, self._strata(candidate, start_us, windows),
         )  # fmt: skip
+
+    def _strata(self, candidate: str, start_us: int, windows: Windows) -> tuple[tuple[ArmWindow, ArmWindow], ...]:
+        """Control and candidate by segment, where the spec compares within segments."""
+        if self.spec.stratify is None:
+            return ()
+        found = windows.strata(self.group, start_us)
+        strata = [self._arms(found[name]) for name in sorted(found, key=lambda name: (name is not None, name or ""))]
+        nothing = (EMPTY, 0)
+        return tuple((arms.get(self.spec.control, nothing)[0], arms.get(candidate, nothing)[0]) for arms in strata)
 
 
 def with_spec(experiment: Experiment, spec: ExperimentSpec) -> Experiment:

@@ -177,7 +177,13 @@ class Judge:
             held = self.experiments.get(spec.id)
             if not self.settings.owns(spec.service, spec.environment) or (held and held.spec.digest == spec.digest):
                 continue
-            self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
+            fresh = self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
+            if spec.stratify is not None and spec.stratify not in self.settings.dimensions:
+                fresh.invalid = (
+                    f"{spec.id} compares within {spec.stratify}s, but cells do not tell them apart: add {spec.stratify} to "
+                    "dimensions in davy.yaml, or take stratify out of the spec"
+                )
+                out.append(Alarm(fresh.invalid))
             self.budgets.declare(spec)
             touched.add(spec.id)
         self.name_windows()
@@ -188,7 +194,7 @@ class Judge:
         held = (experiment.spec for experiment in self.experiments.values())
         self.windows.name({
             (spec.id, spec.service, spec.environment): Names(
-                frozenset(arm.version for arm in spec.variants.values()), frozenset(spec.variants)
+                frozenset(arm.version for arm in spec.variants.values()), frozenset(spec.variants), spec.stratify
             )
             for spec in held
         })  # fmt: skip

@@ -13,82 +13,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from analyzers.arm import ArmWindow
 from schemas.delta import OTHER
 from streams import deltas
+from streams.content import Content, Group, Names, Place
 from streams.deltas import PackedCell, labels_of
 from streams.fold import SourceKey
 from streams.parts import Counts, Label, Parts, Value, add_to, added
 
-Group = tuple[str | None, str, str]
-"""Experiment id, service, environment."""
+Key = tuple[str, str | None, str | None]
+"""Label, and the stratum where the spec compares within segments."""
+STRATA_MAX = 16
+"""Segments of one window that are compared by themselves; rows of further ones are compared together."""
 Values = dict[int, dict[Label, dict[str, Counts]]]
 """Counts by window, label and value."""
-FOLDED_PARTS_MAX = 16
-"""Cells of complete blocks that wait to be added up."""
 UNNAMED_MAX = 20_000
 """Contents of labels that no spec names; some 2 KB each."""
 _TALLIED = ("rows", "late", "quarantined")
 _NOWHERE: Group = (None, OTHER, OTHER)
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Versions and variants that an experiment's spec names."""
-
-    versions: frozenset[str] = frozenset()
-    variants: frozenset[str] = frozenset()
-
-    def has(self, label: Label) -> bool:
-        """Whether the spec names it."""
-        return label[0] in self.versions and (label[1] is None or label[1] in self.variants)
-
-
-@dataclass(slots=True, eq=False)
-class Content:
-    """One label in one window, as bodies of cells; the open ones by source and key."""
-
-    complete: list[bytes] = field(default_factory=list[bytes])
-    open: dict[SourceKey, dict[bytes, bytes]] = field(default_factory=dict[SourceKey, dict[bytes, bytes]])
-    known: ArmWindow | None = None
-    """The total, while it is right."""
-
-    def total(self) -> ArmWindow:
-        """Everything counted so far."""
-        if self.known is None:
-            self.known = deltas.total(
-                [*self.complete, *(body for held in self.open.values() for body in held.values())]
-            )
-        return self.known
-
-    def fold(self, source: SourceKey) -> None:
-        """The source's open block is complete."""
-        self.complete += self.open.pop(source, {}).values()
-        if len(self.complete) > FOLDED_PARTS_MAX:
-            self.complete = deltas.merged(self.complete)
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """Where a cell of an open block is counted, and what of it was counted last: rows, late, quarantined."""
-
-    content: Content
-    group: Group
-    window: int
-    label: Label
-    dimensions: tuple[str | None, ...]
-    own: bool
-    """Not under `__other__` of others."""
-    other: bool
-    """Under `__other__`, of others or from the beginning."""
-    counted: tuple[int, int, int] = (0, 0, 0)
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether it has a segment, say, and is counted as what it is."""
-        return self.own and any(value is not None for value in self.dimensions)
 
 
 class Windows:
@@ -107,7 +50,7 @@ class Windows:
         self.changed: dict[tuple[Group, int], None] = {}
         self.parts: Parts[Group] = Parts(length_us)
         """What segments, endpoints and instances add to complete blocks."""
-        self._groups: dict[Group, dict[int, dict[Label, Content]]] = {}
+        self._groups: dict[Group, dict[int, dict[Key, Content]]] = {}
         self._places: dict[SourceKey, dict[bytes, Place]] = {}
         """Of the cells of open blocks; one that has no content of its own has none until its block is full."""
         self._names: Mapping[Group, Names] = {}
@@ -121,7 +64,7 @@ class Windows:
     def name(self, names: Mapping[Group, Names]) -> None:
         """The specs in force name these."""
         self._names = names
-        self._unnamed = sum(not self._named(group, label) for (group, _, label), _ in self.contents())
+        self._unnamed = sum(not self._named(group, key[:2]) for (group, _, key), _ in self.contents())
 
     def count(self, source: SourceKey, cells: Iterable[PackedCell]) -> None:
         """Verified cells of the source's open block."""
@@ -138,50 +81,60 @@ class Windows:
             self._put(place, source, cell)
             self.changed[place.group, place.window] = None
 
-    def contents(self) -> Iterator[tuple[tuple[Group, int, Label], Content]]:
+    def contents(self) -> Iterator[tuple[tuple[Group, int, Key], Content]]:
         """Everything kept, for a checkpoint."""
         for group, windows in self._groups.items():
-            for window, labels in windows.items():
-                for label, content in labels.items():
-                    yield (group, window, label), content
+            for window, held in windows.items():
+                for key, content in held.items():
+                    yield (group, window, key), content
 
-    def restore(self, group: Group, window: int, label: Label) -> Content:
+    def restore(self, group: Group, window: int, key: Key) -> Content:
         """Content that `contents` gave, empty still."""
-        return self._content(group, window, label)
+        return self._content(group, window, key)
 
-    def restore_open(self, source: SourceKey, cell: PackedCell, group: Group, label: Label) -> None:
+    def restore_open(self, source: SourceKey, cell: PackedCell, group: Group, key: Key) -> None:
         """A cell of the source's open block, as it was counted in that content."""
-        place = self._place(cell, group, label)
+        place = self._place(cell, group, key)
         place.counted = (cell.rows, cell.late, cell.quarantined)
         self._places.setdefault(source, {})[cell.key] = place
         self._put(place, source, cell)
 
-    def _place(self, cell: PackedCell, group: Group, label: Label) -> Place:
+    def _place(self, cell: PackedCell, group: Group, key: Key) -> Place:
+        label = key[:2]
         own = (group, label) == _of(cell.labels)
-        content = self._content(group, cell.window, label)
+        content = self._content(group, cell.window, key)
         return Place(content, group, cell.window, label, labels_of(cell.labels)[5], own, not own or label[0] == OTHER)
 
-    def _where(self, cell: PackedCell) -> tuple[Group, Label]:
+    def _where(self, cell: PackedCell) -> tuple[Group, Key]:
         """Where a cell is counted: as what it is, unless nobody names it and there are too many of these."""
         group, label = _of(cell.labels)
-        known = label in self._groups.get(group, {}).get(cell.window, {})
-        if known or self._unnamed < self.unnamed_max or self._named(group, label):
-            return group, label
-        names = self._names.get(group)
+        held, names = self._groups.get(group, {}).get(cell.window, {}), self._names.get(group)
+        if names is not None and names.has(label):
+            return group, (*label, self._stratum(names, cell, held))
+        if (*label, None) in held or self._unnamed < self.unnamed_max:
+            return group, (*label, None)
         if names is None:
-            return _NOWHERE, (OTHER, None)
-        return group, (OTHER, label[1] if label[1] in names.variants else None)
+            return _NOWHERE, (OTHER, None, None)
+        return group, (OTHER, label[1] if label[1] in names.variants else None, None)
+
+    def _stratum(self, names: Names, cell: PackedCell, held: Mapping[Key, Content]) -> str | None:
+        """Which rows it is compared with."""
+        if names.stratify not in self.dimensions:
+            return None
+        value = labels_of(cell.labels)[5][self.dimensions.index(names.stratify)]
+        known = {stratum for _, _, stratum in held} - {None}
+        return value if value is None or value in known or len(known) < STRATA_MAX else OTHER
 
     def _named(self, group: Group, label: Label) -> bool:
         names = self._names.get(group)
         return names is not None and names.has(label)
 
-    def _content(self, group: Group, window: int, label: Label) -> Content:
-        labels = self._groups.setdefault(group, {}).setdefault(window, {})
-        content = labels.get(label)
+    def _content(self, group: Group, window: int, key: Key) -> Content:
+        held = self._groups.setdefault(group, {}).setdefault(window, {})
+        content = held.get(key)
         if content is None:
-            content = labels[label] = Content()
-            self._unnamed += not self._named(group, label)
+            content = held[key] = Content()
+            self._unnamed += not self._named(group, key[:2])
         return content
 
     def _put(self, place: Place, source: SourceKey, cell: PackedCell) -> None:
@@ -243,9 +196,24 @@ class Windows:
 
     def labels(self, group: Group, window: int) -> dict[Label, ArmWindow]:
         """Totals of every label seen in one window; kept until `forget_totals`."""
+        found: dict[Label, ArmWindow] = {}
+        for (version, variant, _), content in self._totals(group, window):
+            label = version, variant
+            found[label] = found[label] + content if label in found else content
+        return found
+
+    def strata(self, group: Group, window: int) -> dict[str | None, dict[Label, ArmWindow]]:
+        """The same by the segments that the spec compares within."""
+        found: dict[str | None, dict[Label, ArmWindow]] = {}
+        for (version, variant, stratum), content in self._totals(group, window):
+            found.setdefault(stratum, {})[version, variant] = content
+        return found
+
+    def _totals(self, group: Group, window: int) -> Iterator[tuple[Key, ArmWindow]]:
         found = self._groups.get(group, {}).get(window, {})
         self._known += [content for content in found.values() if content.known is None]
-        return {label: content.total() for label, content in found.items()}
+        for key, content in found.items():
+            yield key, content.total()
 
     def forget_totals(self) -> None:
         """What was added up can be added up again, and takes more memory than what it was added up from."""
@@ -276,8 +244,8 @@ class Windows:
         for group in list(self._groups):
             windows = self._groups[group]
             for window in [window for window in windows if window + self.length_us <= until_us]:
-                for label, content in windows.pop(window).items():
-                    self._unnamed -= not self._named(group, label)
+                for held_key, content in windows.pop(window).items():
+                    self._unnamed -= not self._named(group, held_key[:2])
                     for source, held in content.open.items():
                         for key in held:
                             del self._places[source][key]

@@ -173,7 +173,7 @@ class LatencyQuantile:
 SLI = LatencyQuantile()
 
 
-def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
+def _judged(state: State, piece: Piece, nc: float, nb: float) -> State:
     """The state with a piece that is large enough."""
     candidate, control = piece.candidate.histogram, piece.control.histogram
     edge_b, edge_c, ec, eb, equal = value_loops().edges(
@@ -190,7 +190,7 @@ def _judged(state: State, piece: Piece, nc: int, nb: int) -> State:
         state.control.add(control, h / nb), state.candidate.add(candidate, h / nc),
         None, int(edge_b[_HARM]), int(edge_c[_HARM]),
         state.slow_b + float(eb[_SAFETY]), state.slow_b_shifted + equal,
-        state.n_baseline + nb, state.n_candidate + nc, current_share(piece.share, nc, nb),
+        state.n_baseline + round(nb), state.n_candidate + round(nc), current_share(piece.share, nc, nb),
     )  # fmt: skip
 
 

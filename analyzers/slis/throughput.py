@@ -61,7 +61,8 @@ class Throughput:
         return State(kept, plan.units, plan.alpha, starts, counts, Clumps.zero(), ShareClumps.zero())
 
     def step(self, state: State, pair: PairWindow) -> State:
-        """The state after one more closed window."""
+        """The state after one more closed window, of all its rows."""
+        pair = pair.whole or pair
         share = pair.share
         x, y = traffic(pair)
         if share is None or not pair.steady or not 0 < share < 1 or x + y <= 0:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.judgement import detection, report
-from bench.judgement.promises import ALLOWED, BORDER, NOTHING, run, spec, tally
+from bench.judgement.promises import ALLOWED, BORDER, BURSTING, NOTHING, run, spec, tally
 from bench.judgement.worlds import NONE, WORLDS, World
 
 RUNS, DELAYS, CHUNK = 2000, 200, 100
@@ -35,7 +35,7 @@ MEASURED = (
         "mean_sli",
         "means",
     ),
-    *("piece", "sample_ratio", "scatter", "share_sli", "sli", "slis", "trial"),
+    *("piece", "sample_ratio", "scatter", "share_sli", "sli", "slis", "strata", "trial"),
 )
 PROMISES, COMPARED = ("worlds.py", "promises.py"), ("worlds.py", "promises.py", "rivals.py", "detection.py")
 """What results depend on: of the analyzers, and of this package for the promises and for what is compared with rivals."""
@@ -139,7 +139,8 @@ def _alpha(world: World, seeds: range) -> dict[str, Any]:
 
 def _beta(world: World, seeds: range) -> dict[str, Any]:
     experiment = spec(world, ALLOWED)
-    return tally([run(world, experiment, seed, BORDER) for seed in seeds], [sli.name for sli in experiment.slis])
+    effect = BURSTING if world.objective is not None and world.frozen else BORDER
+    return tally([run(world, experiment, seed, effect) for seed in seeds], [sli.name for sli in experiment.slis])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from schemas.spec import ExperimentSpec, load_specs
 ALPHA, BETA = 0.01, 0.05
 BORDER = Effect(extra=0.00501, slower=1.1001, cpu=1.1501)
 """A release just beyond every tolerance of `ALLOWED`."""
+BURSTING = Effect(extra=0.00651)
+"""The same where the objective of 0.5 % is kept with bursts: beyond it without any."""
 ALLOWED = {"errors": "0.5pp", "p99": "10%", "mean": "10%", "cpu": "15%"}
 NOTHING = {"errors": "0%", "p99": "0%", "mean": "0%", "cpu": "0%"}
 """The hardest alpha: equal arms lie on the border of what is allowed."""
@@ -22,7 +24,7 @@ NEVER = 10**9
 
 
 def spec(world: World, limits: dict[str, str], *only: str) -> ExperimentSpec:
-    """Five SLIs, or `only` some, with those tolerances."""
+    """Five SLIs, or `only` some, with those tolerances; without a control those that have an objective."""
     kinds = {
         "errors": "type: error_ratio",
         "p99": "type: latency_quantile, quantile: 0.99",
@@ -31,14 +33,24 @@ def spec(world: World, limits: dict[str, str], *only: str) -> ExperimentSpec:
     }
     slis = [f"  - {{name: {name}, {kind}, max_increase: {limits[name]}}}\n" for name, kind in kinds.items()]
     slis.append("  - {name: traffic, type: throughput, max_decrease: 30%}\n")
+    if world.objective is not None:
+        only = ("errors",)
     chosen = [line for line in slis if not only or any(f"name: {name}," in line for name in only)]
     steps = "".join(f"  - {{weight: {100 * share:g}%, duration: {count * 5}s}}\n" for share, count in world.steps)
     text = (
-        "id: e\nservice: s\nenvironment: p\nvariants: {control: {version: '1'}, canary: {version: '2'}}\n"
+        f"id: e\nservice: s\nenvironment: p\n{_arms(world)}"
         f"randomization: {'user' if world.units else 'request'}\nslis:\n{''.join(chosen)}"
         f"policy: {{alpha: {ALPHA}, beta: {BETA}, min_duration: 1m, min_requests: 100}}\nsteps:\n{steps}"
     )
     return load_specs(text)[0]
+
+
+def _arms(world: World) -> str:
+    if world.objective is not None:
+        told = f"error_budget: {{objective: {100 * world.objective:g}%}}\n"
+        return f"mode: absolute\nvariants: {{canary: {{version: '2'}}}}\n{told}"
+    told = "stratify: segment\n" if world.segments else ""
+    return f"variants: {{control: {{version: '1'}}, canary: {{version: '2'}}}}\n{told}"
 
 
 @dataclass
@@ -51,8 +63,8 @@ class Outcome:
     safe: int = NEVER
     safe_requests: int = NEVER
     invalid: bool = False
-    harm_alone: set[str] = field(default_factory=set)
-    safe_alone: set[str] = field(default_factory=set)
+    harm_alone: set[str] = field(default_factory=set[str])
+    safe_alone: set[str] = field(default_factory=set[str])
 
 
 def run(world: World, experiment: ExperimentSpec, seed: int, effect: Effect = NONE, stop: bool = False) -> Outcome:

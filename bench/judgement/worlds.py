@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
 from analyzers.arm import ArmWindow, MeasureSum, PairWindow, SparseCounts
 from analyzers.histogram import BINS, bin_of, lower_edge, midpoint, quarter_octave
@@ -56,6 +57,8 @@ class World:
     half. `memory`: autocorrelation of load, errors and durations between windows. `pareto`: durations' tail is a power
     law of that exponent. `mix`: from 10 to 60 % of traffic comes to be of a kind with many more errors. `frozen`:
     share of each arm's own windows in which it freezes. `per_user`: errors per affected user, where users are sticky.
+    `segments`: there are two, one with many more errors and three times the durations, of which control has 10 % throughout,
+    and the candidate 10 to 60 %; arms are compared within them. `objective`: there is no control, but an objective.
     """
 
     name: str
@@ -72,6 +75,8 @@ class World:
     frozen: float = 0.0
     per_user: int = 0
     users: int = 4000
+    segments: bool = False
+    objective: float | None = None
 
     @property
     def units(self) -> bool:
@@ -82,6 +87,8 @@ class World:
         """One rollout."""
         rng = np.random.default_rng([seed, sum(map(ord, self.name))])
         weather = self._weather(rng)
+        if self.segments:
+            return self._segments(rng, weather, effect)
         return self._users(rng, weather, effect) if self.units else self._requests(rng, weather, effect)
 
     def _weather(self, rng: np.random.Generator) -> _Weather:
@@ -104,22 +111,22 @@ class World:
             errors, slow = np.where(hit, 10 * errors, errors), np.where(hit, 1.7 * slow, slow)
         heavy = 0.1 + 0.5 * np.arange(n) / n if self.mix else np.zeros(n)
         frozen = rng.random((2, n)) < self.frozen
-        return _Weather(shares, steps, load * self.rows, np.minimum(errors, 0.5), slow, heavy, frozen)
+        return _Weather(shares, steps, load * self.rows, np.minimum(errors, 0.5), slow, heavy, frozen, np.ones((2, n)))
 
     def _requests(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
         n, since = len(weather.shares), np.arange(len(weather.shares)) >= effect.since
-        means = (weather.rows * (1 - weather.shares), weather.rows * weather.shares)
-        drawn = []
+        means = (weather.rows * (1 - weather.shares) * weather.part[0], weather.rows * weather.shares * weather.part[1])
+        drawn = list[tuple[Ints, Ints, Ints, Ints]]()
         for arm, mean in enumerate(means):
             on = since & (arm == 1)
             slow = np.where(on, weather.slow * effect.slower, weather.slow)
             kinds = [(1 - weather.heavy, slow)] + ([(weather.heavy, 3 * slow)] if self.mix else [])
-            duration = sum(part[:, None] * self._bins(level) for part, level in kinds)
+            duration: Floats = np.sum([part[:, None] * self._bins(level) for part, level in kinds], axis=0)
             frozen = weather.frozen[arm]
             if frozen.any():
                 duration[frozen] = (duration[frozen] + self._bins(FROZEN * slow[frozen])) / 2
-            histogram = rng.poisson(mean[:, None] * duration)
-            rows = histogram.sum(axis=1)
+            histogram = cast(Ints, rng.poisson(mean[:, None] * duration))
+            rows: Ints = histogram.sum(axis=1)
             cpu = _spread(rng, rows, self._bins(0.3 * np.where(on, effect.cpu, 1.0)))
             p = weather.errors * (1 + 20 * weather.heavy if self.mix else 1)
             p = np.where(on, p * effect.errors + effect.extra, p)
@@ -131,6 +138,16 @@ class World:
                 for rows, errors, histogram, cpu in drawn
             ]
             yield _pair(i, arms[1], arms[0], weather)
+
+    def _segments(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
+        """Both segments as worlds of their own, and both together."""
+        n = len(weather.shares)
+        hard = np.stack((np.full(n, 0.1), 0.1 + 0.5 * np.arange(n) / n))
+        worse = replace(weather, part=hard, errors=np.minimum(21 * weather.errors, 0.5), slow=3 * weather.slow)
+        parts = [self._requests(rng, one, effect) for one in (replace(weather, part=1 - hard), worse)]
+        for one, other in zip(*parts, strict=True):
+            both = replace(one, control=one.control + other.control, candidate=one.candidate + other.candidate)
+            yield replace(both, strata=((one.control, one.candidate), (other.control, other.candidate)))
 
     def _bins(self, level: Floats) -> Floats:
         """Chance of each bin, float64 (n, bins), for a median of 22 ms times `level` (n,)."""
@@ -158,10 +175,13 @@ class World:
         p_user = np.minimum(self.per_user / np.maximum(sent, self.per_user), 1.0)
         luck = rng.random(users)  # the unlucky fail at p_user, so that base * requests fail in all
         chance = self.base / p_user
-        unlucky = np.where(
-            harmed, luck[user] < (chance * effect.errors + effect.extra / p_user)[user], luck[user] < chance[user]
+        unlucky = cast(
+            npt.NDArray[np.bool_],
+            np.where(
+                harmed, luck[user] < (chance * effect.errors + effect.extra / p_user)[user], luck[user] < chance[user]
+            ),
         )
-        failed = unlucky & (rng.random(len(window)) < p_user[user])
+        failed: npt.NDArray[np.bool_] = unlucky & (rng.random(len(window)) < p_user[user])
         noise = rng.normal(0, self.sigma, len(window))
         duration = np.exp(10 + noise) * level[user] * weather.slow[window] * np.where(harmed, effect.slower, 1.0)
         cpu = (
@@ -197,6 +217,8 @@ class _Weather:
     slow: Floats
     heavy: Floats
     frozen: npt.NDArray[np.bool_]
+    part: Floats
+    """Of each arm's requests what is drawn, float64 (2, n)."""
 
 
 def _memory(rng: np.random.Generator, n: int, rho: float, sd: float) -> Floats:
@@ -260,6 +282,17 @@ WORLDS = (
     World("sticky-3", "users keep their arm; three errors to an affected user", per_user=3),
     World("sticky-10", "users keep their arm; ten errors to an affected user", per_user=10),
     World("heavy-tail", "durations with a power-law tail of exponent 1.5", pareto=1.5),
+    World(
+        "segments", "the candidate comes to get six times as much of the worse segment; compared within", segments=True
+    ),
+    World("absolute", "a first deploy without control, exactly at its objective; errors alone", objective=0.995),
+    World(
+        "absolute-bursts",
+        "the same, at 0.45 % on average, of which 3 % of windows with ten times the errors",
+        objective=0.995,
+        base=0.0035,
+        frozen=0.03,
+    ),
     World("mix", "traffic shifts to a kind with more errors and three times the durations", mix=True),
     World(
         "freezes",

@@ -223,7 +223,7 @@ BAD: list[tuple[str, str, list[str]]] = [
     ("steps:", "error_budget: {objective: 100%}\nsteps:", ["9:27: objective: '100%' must be above 0% and below 100%"]),
     ("steps:", "rollback: {window: soon}\nsteps:", ["9:20: window: 'soon' is not a duration: say 30s, 5m or 24h"]),
     ("steps:", "id: again\nsteps:", ["9:1: 'id' stands here again: it was already given in line 1"]),
-    ("id: checkout-2.4.0", "id: x\nsource: x\nlines: x\ndigest: x", ["2:1: unknown field 'source': did you mean service?", "3:1: unknown field 'lines': did you mean slis?", "4:1: unknown field 'digest': say one of apiVersion, kind, id, hypothesis, owner, service, environment, mode, variants, randomization, layer, overlap, unit_header, slis, policy, error_budget, tripwires, steps, rollback, dependencies"]),
+    ("id: checkout-2.4.0", "id: x\nsource: x\nlines: x\ndigest: x", ["2:1: unknown field 'source': did you mean service?", "3:1: unknown field 'lines': did you mean slis?", "4:1: unknown field 'digest': say one of apiVersion, kind, id, hypothesis, owner, service, environment, mode, variants, randomization, stratify, layer, overlap, unit_header, slis, policy, error_budget, tripwires, steps, rollback, dependencies"]),
     (REQUIRED, "- a list\n", ["1:1: an experiment is a mapping: say kind: Experiment, id: ..."]),
     (REQUIRED, "# nothing\n", ["1:1: there is no experiment in here: say kind: Experiment, id: ..."]),
 ]  # fmt: skip

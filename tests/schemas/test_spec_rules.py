@@ -38,6 +38,8 @@ TWO = "  canary: {version: 2}\n  other: {version: 3}\n"
         ("id: e", "id: e\npolicy: {min_duration: 2h, max_duration: 1h}", "2:24: min_duration: min_duration 2h is longer than max_duration 1h"),
         ("id: e", "id: e\npolicy: {max_duration: 5m}", "2:24: max_duration: min_duration 10m is longer than max_duration 5m"),
         ("id: e", "id: e\npolicy: {min_duration: 2d}", "2:24: min_duration: min_duration 2d is longer than max_duration 24h"),
+        ("id: e", "id: e\nmode: absolute\nstratify: segment", "3:11: stratify: without a control there is nothing to compare: leave it out, or mode: absolute"),
+        ("id: e", "id: e\nstratify: region", "2:11: stratify: 'region' is unknown: say one of segment, endpoint"),
     ],
 )  # fmt: skip
 def test_rules(old: str, new: str, message: str) -> None:
@@ -53,6 +55,7 @@ def test_rules(old: str, new: str, message: str) -> None:
         ("  canary: {version: 2}\n", TWO),
         ("weight: 50%", "weight: 10%"),
         ("weight: 50%", "weight: 100%"),
+        ("id: e", "id: e\nstratify: endpoint"),
         ("  control: {version: 1}\n", "mode: absolute\n"),
         ("id: e", "id: e\nrollback: {to: canary}"),
         ("id: e", "id: e\npolicy: {min_duration: 5m, max_duration: 5m}"),

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zlib
+from typing import Any
+
+import fastavro
 import pyarrow as pa
 import pytest
 
@@ -10,6 +16,7 @@ from schemas.control import Command, Control
 from schemas.delta import ControlCopy
 from schemas.record import Record
 from schemas.slo import Slo
+from schemas.spec import load_specs
 from streams import checkpoint
 from streams import scenario as scenarios
 from streams.deltas import Read
@@ -23,10 +30,12 @@ BEGIN_US = 1_790_000_000_000_000
 LENGTH_US = 60_000_000
 
 
-def log_of(name: str) -> tuple[list[Read], JudgeSettings]:
+def log_of(name: str, stratified: bool = False) -> tuple[list[Read], JudgeSettings]:
     """A minute of a scenario as the judge's log: specs, shifts, cells, progress, a person's pause and resume."""
     scenario = scenarios.load(name)
     spec = scenario.spec
+    if stratified:
+        (spec,) = load_specs(f"{spec.source}\nstratify: segment\n")
     slo = Slo.model_validate({"service": spec.service, "environment": spec.environment, "objective": "99.9%"})
     config = load_config(None).model_copy(update={"slos": {"errors": slo}})
     settings = JudgeSettings.of(config, 0, 1, {"recorded": "recorded"})
@@ -34,7 +43,7 @@ def log_of(name: str) -> tuple[list[Read], JudgeSettings]:
     batch = Simulator(scenario, 3, 300.0).events(BEGIN_US, BEGIN_US + LENGTH_US, weights)
     recording = Recording.of(pa.Table.from_batches([batch]))
     log = _Log(recording, Layout.of(config), settings)
-    controls = _controls([scenario.spec], recording, settings.window_us, ())
+    controls = _controls([spec], recording, settings.window_us, ())
     deltas: list[Read] = [ControlCopy(i, control.encode()) for i, control in enumerate(controls[:2])]
     for number, end in enumerate(log.window_ends()):
         if number in (4, 6):
@@ -49,9 +58,11 @@ def said(outputs: list[Output]) -> list[object]:
     return [output.to_avro() if isinstance(output, Record) else output for output in outputs]
 
 
-@pytest.mark.parametrize("name", ["errors", "healthy", "mismatch"])
-def test_going_on_from_any_checkpoint_changes_nothing(name: str) -> None:
-    deltas, settings = log_of(name)
+@pytest.mark.parametrize(
+    ("name", "stratified"), [("errors", False), ("errors", True), ("healthy", False), ("mismatch", False)]
+)
+def test_going_on_from_any_checkpoint_changes_nothing(name: str, stratified: bool) -> None:
+    deltas, settings = log_of(name, stratified)
     whole = Judge(settings)
     expected = [said(whole.step(delta)) for delta in deltas]
     assert sum(map(len, expected)) > 20
@@ -62,6 +73,22 @@ def test_going_on_from_any_checkpoint_changes_nothing(name: str) -> None:
             judge.step(delta)
         restored = checkpoint.load(checkpoint.dump(judge), settings, judge.epoch)
         assert [said(restored.step(delta)) for delta in deltas[cut:]] == expected[cut:], f"cut at {cut}"
+
+
+def test_a_state_from_before_arms_were_compared_within_segments_is_read() -> None:
+    deltas, settings = log_of("errors")
+    whole, judge = Judge(settings), Judge(settings)
+    expected = [said(whole.step(delta)) for delta in deltas]
+    for delta in deltas[:20]:
+        judge.step(delta)
+    form = checkpoint._schema()  # pyright: ignore[reportPrivateUsage]
+    state: Any = fastavro.schemaless_reader(io.BytesIO(zlib.decompress(checkpoint.dump(judge))), form, None)
+    rest = json.loads(state["rest"])
+    assert rest.pop("strata") == []
+    older = io.BytesIO()
+    fastavro.schemaless_writer(older, form, {**state, "rest": json.dumps(rest)})
+    restored = checkpoint.load(zlib.compress(older.getvalue()), settings, judge.epoch)
+    assert [said(restored.step(delta)) for delta in deltas[20:]] == expected[20:]
 
 
 def test_the_epoch_is_the_restorers() -> None:

@@ -115,3 +115,51 @@ def test_a_promoted_release_is_watched_also_by_the_judge_that_takes_over() -> No
     assert last.to_json()["change"]["begun_at"].endswith("Z")
     assert last.expires_at - last.issued_at == 24 * 3_600_000_000, "as long as a rollback is possible"
     assert (last.epoch, last.sequence) == (2, 2)
+
+
+def mixed(version: str, window: int, rows: int, worse: int) -> list[Cell]:
+    """Rows of which `worse` come from a segment in which a fifth fails; of the others a hundredth does."""
+    found: list[Cell] = []
+    for segment, n, errors in (("eu", rows - worse, (rows - worse) // 100), ("us", worse, worse // 5)):
+        found.append(
+            Cell(
+                "e", "s", "p", version, None, (segment,), BEGIN_US + window * WINDOW_US, n, n, errors, 0, 0, 0, n << 20,
+                errors << 20, 1 << 20, 1 << 20, 0, b"", b"", b"", (),
+            )
+        )  # fmt: skip
+    return found
+
+
+def verdicts_of(spec: str, dimensions: tuple[str, ...] = ("segment",)) -> list[Verdict]:
+    """What is said of equal arms of which the canary gets more of the worse segment."""
+    config = load_config(None).model_copy(update={"dimensions": dimensions})
+    settings = JudgeSettings.of(config, 0, 1, {"t": "davy.events"})
+    judge = Judge(settings)
+    weights = {"control": 0.5, "canary": 0.5}
+    words = (SpecApplied(spec, "e.yaml", "x"), WeightIntent("i", 0, weights), WeightApplied("i", 0, weights))
+    for number, word in enumerate(words):
+        judge.step(ControlCopy(number, Control("e", BEGIN_US, "a", "b", word).encode(), number - 1))
+    said: list[Verdict] = []
+    for window in range(12):
+        upto = 2000 * (window + 1)
+        cells = tuple(mixed("1", window, 1000, 100) + mixed("2", window, 1000, 600))
+        latest_us = BEGIN_US + (window + 1) * WINDOW_US
+        judge.step(packed_cells(Cells(settings.digest, "t", 0, 0, upto, cells)))
+        progress = Progress(
+            settings.digest, "t", 0, 0, upto, upto, upto, 0, 0, 1, upto, latest_us, latest_us + WINDOW_US
+        )
+        said += [output for output in judge.step(progress) if isinstance(output, Verdict)]
+    return said
+
+
+def test_a_worse_mix_is_no_harm_where_arms_are_compared_within_segments() -> None:
+    assert verdicts_of(SPEC)[-1].action == "ROLLBACK", "Simpson's paradox, where it is not asked for"
+    last = verdicts_of(f"{SPEC}stratify: segment\n")[-1]
+    assert last.action == "CONTINUE"
+    assert last.evidence[0].effect == pytest.approx(0, abs=0.02)
+
+
+def test_segments_that_cells_do_not_tell_apart_are_not_compared_within() -> None:
+    last = verdicts_of(f"{SPEC}stratify: endpoint\n")[-1]
+    assert (last.action, last.conclusion) == ("HOLD", "INVALID")
+    assert "add endpoint to dimensions in davy.yaml" in last.reason

@@ -11,12 +11,13 @@ import pytest
 
 from schemas.delta import OTHER, Cell
 from schemas.packing import pack
+from streams.content import Group, Names
 from streams.fold import SourceKey
-from streams.windows import Names, Windows
+from streams.windows import STRATA_MAX, Windows
 from tests.streams.cells import packed_cell
 
-GROUP = ("e", "cart", "prod")
-NAMES = {GROUP: Names(frozenset("12"), frozenset({"control", "canary"}))}
+GROUP: Group = ("e", "cart", "prod")
+NAMES: dict[Group, Names] = {GROUP: Names(frozenset("12"), frozenset({"control", "canary"}))}
 LENGTH = 5_000_000
 SOURCES = [("id", 0), ("id", 1)]
 
@@ -91,6 +92,26 @@ def test_every_row_is_counted_once_wherever_it_goes(seed: int) -> None:
         for (_, window, _), content in windows.contents():
             found[window] += content.total().rows
         assert +found == Counter({w: n for w, n in expected.items() if w + LENGTH > windows.floor_us and n})
+
+
+def test_segments_are_counted_apart_where_the_spec_compares_within_them() -> None:
+    windows = Windows(LENGTH, unnamed_max=9, dimensions=("segment",))
+    windows.name({GROUP: Names(frozenset("12"), frozenset({"control", "canary"}), "segment")})
+    for number, segment in enumerate((None, *(f"s{i}" for i in range(STRATA_MAX + 3)))):
+        for version in "12":
+            count(windows, SOURCES[0], cell(version, number + 1, dimensions=(segment,)))
+        count(windows, SOURCES[1], cell("unnamed", 1, dimensions=(segment,)))
+    strata = windows.strata(GROUP, LENGTH)
+    assert set(strata) == {None, OTHER, *(f"s{i}" for i in range(STRATA_MAX))}
+    assert strata["s3"]["1", None].rows == strata["s3"]["2", None].rows == 5
+    assert strata[OTHER]["2", None].rows == 18 + 19 + 20, "further ones are compared together"
+    assert set(strata[None]) == {("1", None), ("2", None), ("unnamed", None)}, "only what is compared is told apart"
+    assert rows(windows) == {("1", None): 210, ("2", None): 210, ("unnamed", None): STRATA_MAX + 4}
+    windows.fold(SOURCES[0])
+    count(windows, SOURCES[0], cell("2", 5, dimensions=("s3",)))
+    assert windows.strata(GROUP, LENGTH)["s3"]["2", None].rows == 10
+    windows.drop(2 * LENGTH)
+    assert windows.strata(GROUP, LENGTH) == {}
 
 
 def test_a_folded_content_goes_to_its_own_again_when_there_is_room() -> None:
