@@ -275,6 +275,7 @@ class SinkLoop:
             try:
                 self._consumer.commit(offsets=places, asynchronous=False)
             except KafkaException as error:  # another member has them now; it writes the same rows again
+                kafka.require_alive(error.args[0])
                 log.warning("offsets not committed", error=str(error))
                 ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
                 self._next = {place: offset for place, offset in self._next.items() if place in ours}

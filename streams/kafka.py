@@ -63,7 +63,8 @@ def require_broker(config: Config) -> None:
 
 def require_alive(error: KafkaError) -> None:
     """Raise `InfrastructureError` for an error after which a client does nothing any more: its process must begin anew."""
-    if error.fatal():
+    fatal = KafkaError._FATAL  # pyright: ignore[reportPrivateUsage]  # its public name; consumers say it by the code only
+    if error.fatal() or error.code() == fatal:
         raise InfrastructureError(f"the Kafka client gave up ({error.str()}): start this process again")
 
 

@@ -43,7 +43,8 @@ def main() -> int:
                 with record.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(found)) + "\n")
     text = "\n".join(lines(seen))
-    rewrite(BEGIN, text, TABLE)
+    if not options.at_most:
+        rewrite(BEGIN, text, TABLE)
     print(text)
     return 1 if any(found.wrong for found in seen) else 0
 
@@ -141,7 +142,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("cells", nargs="*", metavar="PART:MODE", help="only these, like 'judge:frozen'")
     parser.add_argument("--full", action="store_true", help=f"also {PAIRS} pairs")
     parser.add_argument("--record", help="a file of what was seen; its cells are not run again")
-    parser.add_argument("--at-most", type=int, help="run so many cells now")
+    parser.add_argument("--at-most", type=int, help="run so many cells now, and write no table")
     return parser.parse_args()
 
 

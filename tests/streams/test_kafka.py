@@ -6,14 +6,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 
 from schemas.config import Config, load_config
 from schemas.errors import InfrastructureError
 from streams import kafka
 from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
+from tests.support.kafka import KafkaBroker
+from tests.support.system import until
 
+FENCED_S = 40.0
 READS, EACH, PAUSE_S = 10, 50, 0.002
 
 
@@ -72,3 +75,44 @@ def test_no_topic_has_no_records_and_a_silent_broker_is_told(
     tansu.stop()
     with pytest.raises(InfrastructureError, match=r"does not answer for davy\.events"):
         list(kafka.to_end(config, config.topic("events"), "test"))
+
+
+def test_a_member_whose_place_another_took_is_done_for(kafka_config: Config) -> None:
+    """As one whose request to join was sent twice: its client is silent from then on, and says so once."""
+    topic, said = kafka_config.topic("events"), list[KafkaError]()
+
+    def member() -> Consumer:
+        made = kafka.consumer(
+            kafka_config,
+            "fenced",
+            **{"group.instance.id": "one", "partition.assignment.strategy": "cooperative-sticky"},
+        )
+        made.subscribe([topic])
+        return made
+
+    def reads(consumer: Consumer) -> bool:
+        for message in consumer.consume(10, 0.1):
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
+                said.append(error)
+        return bool(consumer.assignment())
+
+    first = member()
+    until(lambda: reads(first), FENCED_S, "the first one had its partitions")
+    said.clear()
+    second = member()
+    until(lambda: (reads(second), reads(first), said)[-1], FENCED_S, "the first one heard that it is fenced")
+    with pytest.raises(InfrastructureError, match="gave up"):
+        kafka.require_alive(said[0])
+    for consumer in (first, second):
+        consumer.close()
+
+
+@pytest.fixture
+def kafka_config(tmp_path: Path, request: pytest.FixtureRequest) -> Config:
+    broker: KafkaBroker = request.getfixturevalue("kafka")
+    path = tmp_path / "davy.yaml"
+    path.write_text(f"kafka: {{bootstrap.servers: '{broker.bootstrap}'}}\nprefix: 'fenced.'\n")
+    loaded = load_config(path)
+    ensure_topics(loaded)
+    return loaded
