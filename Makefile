@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 NPROC := 2
 
-.PHONY: setup demo test test-full lint docs bench bench-peers lock clean
+.PHONY: setup demo test test-full lint docs bench bench-peers lock audit clean
 
 setup: .venv/ready
 
@@ -51,6 +51,10 @@ endif
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev --output-file requirements.lock pyproject.toml
+
+# Known vulnerabilities of what is pinned. A package of which nothing can be learnt is a failure, too.
+audit:
+	uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean:
 	rm -rf .venv .davy .docs

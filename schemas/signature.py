@@ -102,7 +102,12 @@ def pre_authentication(kind: str, value: bytes) -> bytes:
     >>> pre_authentication("Verdict", b"hello")
     b'DSSEv1 36 application/vnd.davy.v1.Verdict+avro 5 hello'
     """
-    name = payload_type(kind).encode()
+    return encoded(payload_type(kind), value)
+
+
+def encoded(kind: str, value: bytes) -> bytes:
+    """What is signed of a payload of any type, by the type's full name."""
+    name = kind.encode()
     return b"DSSEv1 %d %s %d %s" % (len(name), name, len(value), value)
 
 
@@ -122,10 +127,14 @@ class Signer:
 
     def sign(self, kind: str, value: bytes) -> bytes:
         """The header of a record with this value."""
-        signature = self.key.sign(pre_authentication(kind, value))
+        return self.envelope(payload_type(kind), value)
+
+    def envelope(self, kind: str, value: bytes) -> bytes:
+        """A DSSE envelope of a payload of any type, by the type's full name."""
+        signature = self.key.sign(encoded(kind, value))
         envelope = {
             "payload": base64.b64encode(value).decode(),
-            "payloadType": payload_type(kind),
+            "payloadType": kind,
             "signatures": [{"keyid": self.key_id, "sig": base64.b64encode(signature).decode()}],
         }
         return json.dumps(envelope, separators=(",", ":")).encode()
@@ -149,12 +158,14 @@ class Keys:
         """Why a record is not to be believed, as a clause; None when it is signed well or signatures are not asked for."""
         if not self.trusted:
             return None
-        if header is None:
-            return "it is not signed"
-        signatures = _signatures(header)
+        return "it is not signed" if header is None else self.fault_of(payload_type(kind), value, header)
+
+    def fault_of(self, kind: str, value: bytes, envelope: bytes) -> str | None:
+        """Why a payload of any type, by the type's full name, is not to be believed; None when a trusted key signed it."""
+        signatures = _signatures(envelope)
         if not signatures:
             return "its signature cannot be read"
-        signed = pre_authentication(kind, value)
+        signed = encoded(kind, value)
         if any(_good(key, signature, signed) for signature in signatures for key in self.trusted.values()):
             return None
         return f"its signature is not of any trusted key ({', '.join(self.trusted)})"
