@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
 
 import structlog
+
+
+class Lines(structlog.PrintLogger):
+    """Lines that nobody can write, as on a full disk, are lost and keep nobody from work."""
+
+    def msg(self, message: str) -> None:
+        """Write it, or not."""
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def configure(role: str, path: Path | None = None) -> None:
@@ -27,7 +39,7 @@ def configure(role: str, path: Path | None = None) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sink),
+        logger_factory=lambda *_: Lines(sink),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)

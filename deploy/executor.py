@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from deploy.journal import Entry, Journal
-from deploy.traffic.base import Order, Target, TargetError
+from deploy.traffic.base import Order, Target, TargetAway, TargetError
 from schemas import __version__
 
 TRIES = 3
@@ -32,6 +32,8 @@ class Trace:
     """What became of an order, target by target, for the ledger and for people."""
 
     fault: str | None = None
+    away: bool = False
+    """Whether the fault is that somebody was not there: the order may do later."""
     lines: list[str] = field(default_factory=list[str])
 
     def __str__(self) -> str:
@@ -49,11 +51,18 @@ class Executor:
 
     def run(self, order: Order) -> Trace:
         """Do it, or go on with it where a crash ended it."""
+        trace = Trace()
+        try:
+            self._carry_out(order, trace)
+        except OSError as error:  # of the journal: nothing is begun that could not be gone on with
+            trace.fault, trace.away = f"the journal cannot be written: {error}", True
+        return trace
+
+    def _carry_out(self, order: Order, trace: Trace) -> None:
         begun = self.journal.of(order.order_id)
         if not begun:
             self.journal.set_aside()
             self._note(order, "begin", weights=dict(order.weights), before=dict(order.before), reason=order.reason)
-        trace = Trace()
         done: list[Target] = []
         for target in self.targets:
             fault = self._told(target, order, begun, trace)
@@ -65,7 +74,6 @@ class Executor:
                 self._undo([*done, target], order, trace)
                 break
         self._note(order, "end" if trace.fault is None else "failed", fault=trace.fault)
-        return trace
 
     def _told(self, target: Target, order: Order, begun: list[Entry], trace: Trace) -> str | None:
         """Bring one target to what is ordered; the fault where it cannot be done."""
@@ -73,7 +81,7 @@ class Executor:
         if target.blind and was_done:
             trace.lines.append(f"{target.name}: done before")
             return None
-        fault, started = "nothing was tried", time.monotonic()
+        fault, started, away = "nothing was tried", time.monotonic(), False
         for attempt in range(1, TRIES + 1):
             if attempt > 1:
                 self.wait(PAUSE_S * 2 ** (attempt - 2))
@@ -81,9 +89,9 @@ class Executor:
                 if target.blind or target.fault(order) is not None:
                     self._note(order, "try", target=target.name, attempt=attempt)
                     target.apply(replace(order, attempt=attempt))
-                wrong = target.fault(order)
+                wrong, away = target.fault(order), False
             except TargetError as error:
-                wrong = str(error)
+                wrong, away = str(error), isinstance(error, TargetAway)
             if wrong is None:
                 took_s = time.monotonic() - started
                 if not was_done:
@@ -94,6 +102,7 @@ class Executor:
             self._note(order, "fault", target=target.name, attempt=attempt, fault=fault)
             log.warning("a target does not do as told", target=target.name, attempt=attempt, fault=fault)
         trace.lines.append(f"{target.name}: {fault}")
+        trace.away = away and (trace.fault is None or trace.away)
         return fault
 
     def _undo(self, told: list[Target], order: Order, trace: Trace) -> None:
@@ -116,9 +125,14 @@ class Executor:
         return [*told[:1], *reversed(told[1:])]
 
     def _note(self, order: Order, phase: str, **more: Any) -> None:
-        self.journal.write(
-            {
-                "time": self.now_us(), "order_id": order.order_id, "experiment": order.spec.id, "kind": order.kind,
-                "phase": phase, "version": __version__, **more,
-            }
-        )  # fmt: skip
+        """Into the journal, before anything is done. A rollback is not kept from its targets by a full disk."""
+        entry: Entry = {
+            "time": self.now_us(), "order_id": order.order_id, "experiment": order.spec.id, "kind": order.kind,
+            "phase": phase, "version": __version__, **more,
+        }  # fmt: skip
+        try:
+            self.journal.write(entry)
+        except OSError as error:
+            if not order.protects:
+                raise
+            log.warning("the journal cannot be written", order=order.order_id, phase=phase, error=str(error))

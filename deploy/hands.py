@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from deploy.dependencies import take_probe
-from deploy.drift import RESTORE, in_force, restored
+from deploy.drift import away, fault_of, in_force, order_of, restored
 from deploy.executor import Executor
 from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
@@ -22,7 +22,7 @@ from deploy.rollout import announce, applied, protects, put_right, refused, step
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
-from deploy.traffic.base import Order, TargetError
+from deploy.traffic.base import Order
 from deploy.transitions import Kind
 from schemas import __version__
 from schemas.config import Config
@@ -166,11 +166,16 @@ class Hands:
                 await self._carry_out(rollout, announce(rollout, self.clock.now_us()))
 
     async def again(self) -> None:
-        """Shifts that protect and did not work are tried again, unless another process has taken over meanwhile."""
+        """Shifts that protect and did not work are tried again, unless another process has taken over meanwhile; others, too,
+        once everybody is there to be told."""
         for rollout in list(self.rollouts.values()):
             if rollout.shift is not None:
                 if not await self.stands(rollout.spec.id, rollout.chain.head):
                     raise Superseded(rollout.shift.intent_id)
+                if not protects(rollout.shift) and await asyncio.to_thread(
+                    away, self._order(rollout, rollout.shift), self.targets
+                ):
+                    continue
                 await self._carry_out(rollout, [rollout.shift])
         await self.put_right()
 
@@ -191,9 +196,9 @@ class Hands:
 
     def drifted(self) -> list[str]:
         """Experiments whose traffic is not split as the ledger says; may be called from a thread, and waits for targets."""
-        orders = [_order_of(rollout) for rollout in in_force(list(self.rollouts.values()), self.clock.now_us())]
+        orders = [order_of(rollout) for rollout in in_force(list(self.rollouts.values()), self.clock.now_us())]
         silent: set[str] = set()
-        return [order.spec.id for order in orders if self._fault(order, silent) is not None]
+        return [order.spec.id for order in orders if fault_of(order, self.targets, silent) is not None]
 
     async def restore(self, name: str) -> None:
         """Set the traffic of an experiment right, if it still is not; while another process leads that is its task."""
@@ -202,28 +207,14 @@ class Hands:
         )
         if rollout is None:
             return
-        order = _order_of(rollout)
-        fault = await asyncio.to_thread(self._fault, order, set())
+        order = order_of(rollout)
+        fault = await asyncio.to_thread(fault_of, order, self.targets, set())
         if fault is None or not await self.stands(name, rollout.chain.head):
             return
         log.warning("traffic is not as decided", experiment=name, fault=fault)
         trace = await asyncio.to_thread(self._executor(name).run, order)
         if trace.fault is None:
             await self._carry_out(*restored(rollout, fault, str(trace), self.clock.now_us()))
-
-    def _fault(self, order: Order, silent: set[str]) -> str | None:
-        """What a target says that is not as ordered; who does not answer says nothing, and is not asked again."""
-        for target in self.targets:
-            if target.blind or target.name in silent:
-                continue
-            try:
-                fault = target.fault(order)
-            except TargetError:
-                silent.add(target.name)
-                continue
-            if fault is not None:
-                return fault
-        return None
 
     async def begin_next(self) -> None:
         """Experiments that wait begin once nothing is in their way."""
@@ -268,27 +259,27 @@ class Hands:
 
     async def _shift(self, rollout: Rollout, shift: Shift) -> Event:
         """Carry the shift out at every target and look whether it holds; what came of it."""
-        spec = rollout.spec
-        before = rollout.weights or step_weights(spec, 0.0)
-        order = Order(
-            shift.intent_id, spec, shift.weights, before, kind=shift.plan.kind, reason=shift.plan.reason, step=shift.step,
-            protects=protects(shift),
-        )  # fmt: skip
-        trace = await asyncio.to_thread(self._executor(spec.id).run, order)
+        trace = await asyncio.to_thread(self._executor(rollout.spec.id).run, self._order(rollout, shift))
         if trace.fault is None:
             return Event(Kind.SHIFTED, shift.intent_id, shift.plan.reason, trace=str(trace))
         return Event(
-            Kind.SHIFT_FAILED, shift.intent_id, f"the weights could not be set: {trace.fault}", trace=str(trace)
+            Kind.SHIFT_FAILED,
+            shift.intent_id,
+            f"the weights could not be set: {trace.fault}",
+            trace=str(trace),
+            away=trace.away,
         )
+
+    @staticmethod
+    def _order(rollout: Rollout, shift: Shift) -> Order:
+        before = rollout.weights or step_weights(rollout.spec, 0.0)
+        return Order(
+            shift.intent_id, rollout.spec, shift.weights, before, kind=shift.plan.kind, reason=shift.plan.reason,
+            step=shift.step, protects=protects(shift),
+        )  # fmt: skip
 
     def _executor(self, experiment: str) -> Executor:
         return Executor(self.targets, Journal(journal_path(self.config, experiment)), self.clock.now_us)
-
-
-def _order_of(rollout: Rollout) -> Order:
-    """The split that holds, once more; it protects: what cannot be set right is not undone either."""
-    name = f"{rollout.spec.id} {RESTORE} {rollout.chain.head}"
-    return Order(name, rollout.spec, rollout.weights, rollout.weights, kind=RESTORE, step=rollout.step, protects=True)
 
 
 def journal_path(config: Config, experiment: str) -> Path:

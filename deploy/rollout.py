@@ -199,11 +199,12 @@ def protects(shift: Shift) -> bool:
 
 
 def _shift_failed(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
-    """Traffic is where it was: hold, until a person looks; but a rollback stays planned, and is told once."""
+    """Traffic is where it was: hold, until a person looks. But a rollback stays planned, and so does what nobody was there
+    to be told; that is said once."""
     shift = rollout.shift
     if shift is None or shift.intent_id != event.cause:
         return rollout, []
-    if protects(shift):
+    if protects(shift) or event.away:
         return _stuck(rollout, shift, event, now_us)
     failed = replace(
         shift.plan, decision_id=decision_id(rollout.spec.id, shift.plan.decision_id, "FAILED"), outcome="FAILED",

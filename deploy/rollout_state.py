@@ -35,6 +35,8 @@ class Event:
     """Whose circuit it is."""
     trace: str = ""
     """What a shift did at every target."""
+    away: bool = False
+    """Whether a shift failed because somebody was not there to be told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ class TargetError(Exception):
     """The target does not do as told; `str()` is a clause that says where and why."""
 
 
+class TargetAway(TargetError):
+    """Nobody is there to be told, or nothing can be written just now: the same order may do later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """Traffic of an experiment is to be split by `weights` (share per variant), so far it was by `before`. `order_id` is the

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from deploy import splitter
 from deploy.exchange import NoAnswer, exchange
-from deploy.traffic.base import Adapter, Order, TargetError
+from deploy.traffic.base import Adapter, Order, TargetAway, TargetError
 from schemas.config import Config
 from schemas.located import is_mapping
 from schemas.model import Model, PositiveUs, Text
@@ -55,7 +55,7 @@ class Envoy:
         try:
             splitter.write(self.path.parent, {self.path.name: text})
         except OSError as error:
-            raise TargetError(f"{self.path} cannot be written: {error.strerror}") from error
+            raise TargetAway(f"{self.path} cannot be written: {error.strerror}") from error
         deadline = time.monotonic() + self._timeout_s
         while self.fault(order) is not None and time.monotonic() < deadline:  # it sees the file a moment later
             time.sleep(POLL_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy import splitter
-from deploy.traffic.base import Adapter, Order, TargetError
+from deploy.traffic.base import Adapter, Order, TargetAway, TargetError
 from schemas.model import Model
 
 
@@ -27,7 +27,7 @@ class Files:
         try:
             splitter.write(folder, splitter.render(order.spec, order.weights))
         except OSError as error:
-            raise TargetError(f"{folder} cannot be written: {error.strerror}") from error
+            raise TargetAway(f"{folder} cannot be written: {error.strerror}") from error
 
     def fault(self, order: Order) -> str | None:
         folder = self.root / order.spec.id

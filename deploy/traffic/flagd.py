@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from deploy import splitter
-from deploy.traffic.base import Adapter, Order, TargetError
+from deploy.traffic.base import Adapter, Order, TargetAway, TargetError
 from schemas.located import is_mapping
 from schemas.model import Model, Text
 
@@ -44,7 +44,7 @@ class Flagd:
                     self.path.parent, {self.path.name: json.dumps({**document, "flags": flags}, indent=2) + "\n"}
                 )
         except OSError as error:
-            raise TargetError(f"{self.path} cannot be written: {error.strerror}") from error
+            raise TargetAway(f"{self.path} cannot be written: {error.strerror}") from error
 
     def fault(self, order: Order) -> str | None:
         found = self._document().get("flags", {}).get(order.spec.id)

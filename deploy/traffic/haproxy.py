@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from deploy import splitter
-from deploy.traffic.base import Adapter, Order, TargetError
+from deploy.traffic.base import Adapter, Order, TargetAway, TargetError
 from schemas.model import Model, PositiveUs, Text
 
 REPLY_BYTES_MAX = 65_536
@@ -45,7 +45,7 @@ class RuntimeSocket:
                 while len(reply) < REPLY_BYTES_MAX and (part := connection.recv(4096)):
                     reply += part
         except OSError as error:
-            raise TargetError(f"{self.name} does not answer: {error}") from error
+            raise TargetAway(f"{self.name} does not answer: {error}") from error
         return reply.decode("utf-8", "replace").strip()
 
     def _connected(self) -> socket.socket:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from deploy import splitter
 from deploy.exchange import NoAnswer, exchange
-from deploy.traffic.base import Adapter, Order, TargetError
+from deploy.traffic.base import Adapter, Order, TargetAway, TargetError
 from schemas.config import Config
 from schemas.located import is_mapping
 from schemas.model import Model, PositiveUs, Text
@@ -117,7 +117,7 @@ class HttpRoute:
                 )
             )  # fmt: skip
         except NoAnswer as error:
-            raise TargetError(f"{method} of {self._url} {error}") from error
+            raise (TargetAway if error.status is None else TargetError)(f"{method} of {self._url} {error}") from error
         except ValueError as error:
             raise TargetError(f"{self._url} answered no JSON: {error}") from error
         if not is_mapping(route) or route.get("kind") != "HTTPRoute":

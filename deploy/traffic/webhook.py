@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr
 
 from deploy.exchange import NoAnswer, exchange
 from deploy.splitter import SHARES
-from deploy.traffic.base import Adapter, Order, TargetError
+from deploy.traffic.base import Adapter, Order, TargetAway, TargetError
 from schemas.located import is_mapping
 from schemas.model import Model, PositiveUs, Text
 
@@ -73,7 +73,7 @@ class Webhook:
         try:
             return exchange(method, url, headers, body, timeout_s=timeout_s, bytes_max=ANSWER_BYTES_MAX)
         except NoAnswer as error:
-            raise TargetError(f"{url} {error}") from error
+            raise (TargetAway if error.status is None else TargetError)(f"{url} {error}") from error
 
 
 def _make(options: Options, _: Any) -> Webhook:

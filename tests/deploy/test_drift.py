@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from deploy import splitter
 from deploy.audit import audited
@@ -132,3 +135,55 @@ def test_whose_split_holds() -> None:
     assert in_force([baking, ended, elsewhere, waiting], DAY_US // 24 + 1) == [baking]
     assert in_force([replace(ended, split_us=101), baking], 200) == [replace(ended, split_us=101)]
     assert in_force([baking], 10 * DAY_US) == [baking]
+
+
+def test_a_promotion_waits_for_a_proxy_that_is_away_and_is_made_when_it_is_back(tmp_path: Path) -> None:
+    with haproxy(tmp_path / "proxy", "shop", VARIANTS) as path:
+        role, made = Role(tmp_path, path), spec("e")
+        role.take(Control(made.id, 1, "ann", "applied", SpecApplied(made.source, made.path, made.digest)))
+    role.take(Control(made.id, 1, "ann", "why", Command("c", "promote")))
+    for _ in range(2):
+        asyncio.run(role.hands.again())
+    told = [(d.kind, d.outcome) for d in role.ledger[2:]]
+    assert told == [("force promote", "PLANNED"), ("force promote", "FAILED")]
+    assert "it is tried again until it is done" in role.ledger[-1].reason
+    assert role.hands.rollouts["e"].state is State.PROMOTING
+    with haproxy(tmp_path / "proxy", "shop", VARIANTS) as path:
+        asyncio.run(role.hands.again())
+        assert weights(path, "shop", VARIANTS) == {"control": 0, "canary": 256}
+        assert role.hands.rollouts["e"].state is State.PROMOTED
+        assert role.look() == []
+    assert audited(("", d, None) for d in role.ledger)["e"].findings == []
+
+
+def test_what_is_planned_and_waits_for_a_proxy_gives_way_to_a_rollback(tmp_path: Path) -> None:
+    with haproxy(tmp_path / "proxy", "shop", VARIANTS) as path:
+        role, made = Role(tmp_path, path), spec("e")
+        role.take(Control(made.id, 1, "ann", "applied", SpecApplied(made.source, made.path, made.digest)))
+    role.take(Control(made.id, 1, "ann", "why", Command("c1", "promote")))
+    role.take(Control(made.id, 1, "ann", "why", Command("c2", "rollback")))
+    with haproxy(tmp_path / "proxy", "shop", VARIANTS) as path:
+        asyncio.run(role.hands.again())
+        assert weights(path, "shop", VARIANTS) == {"control": 256, "canary": 0}
+        assert role.hands.rollouts["e"].state is State.ROLLED_BACK
+
+
+def test_a_full_disk_keeps_a_rollback_from_no_proxy_and_a_promotion_waits(tmp_path: Path, socket: Path) -> None:
+    role, made = Role(tmp_path / "data", socket), spec("e")
+    role.take(Control(made.id, 1, "ann", "applied", SpecApplied(made.source, made.path, made.digest)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with capture_logs():  # what a test prints goes to a file, too
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            role.take(Control(made.id, 1, "ann", "why", Command("c1", "promote")))
+            assert role.hands.rollouts["e"].state is State.PROMOTING
+            assert weights(socket, "shop", VARIANTS) == {"control": 256, "canary": 256}
+            role.take(Control(made.id, 1, "ann", "why", Command("c2", "rollback")))
+            assert weights(socket, "shop", VARIANTS) == {"control": 256, "canary": 0}
+            assert role.hands.rollouts["e"].state is State.ROLLING_BACK
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    asyncio.run(role.hands.again())
+    assert role.hands.rollouts["e"].state is State.ROLLED_BACK
+    assert splitter.read_back(role.config.traffic / "e") == {"control": 1.0, "canary": 0.0}

@@ -43,6 +43,7 @@ def haproxy(folder: Path, service: str, variants: tuple[str, ...], level: str = 
         f"frontend in\n    bind 127.0.0.1:{free_port()}\n    default_backend davy_{service}\n"
         f"backend davy_{service}\n    balance roundrobin\n{servers}\n"
     )
+    path.unlink(missing_ok=True)  # of one that ran before
     with (folder / "haproxy.log").open("wb") as log:
         binary = program("haproxy", "haproxy")
         process = subprocess.Popen([binary, "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log)
