@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scipy.stats import theilslopes
+from scipy.stats import theilslopes  # pyright: ignore
 
 from bench.document import heading, rewrite
 from bench.failsafe.cell import Matrix
@@ -100,7 +100,7 @@ def real(seconds: float) -> tuple[dict[str, Samples], list[float], str]:
         sent = sum(arms.sent for arms in matrix.traffic.arms.values())
     said = (
         f"`python -m bench.soak {seconds:g}`, {datetime.now(UTC):%Y-%m-%d}, Kafka {VERSION}, ClickHouse, HAProxy, a "
-        f"schema registry, {os.cpu_count()} shared cores: {seconds / 60:.0f} minutes of wall time, {sent:,} events, window 1 s."
+        f"schema registry, {os.cpu_count()} shared cores: {seconds / 60:.0f} minutes, {sent:,} events, windows of 1 s."
     )
     return samples, ages, said
 
