@@ -23,6 +23,7 @@ from davy.web.api import Api, Tagged
 from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
+from davy.web.refusals import Refusals
 from schemas.codec import iso
 from schemas.config import Config
 from streams.clock import Clock
@@ -85,10 +86,13 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
 
 
 def _guards(app: FastAPI, clock: Clock) -> None:
+    refusals = Refusals()
+
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
         fault = _refused(request)
         response = await call_next(request) if fault is None else fault
+        refusals.take(request, response.status_code)
         tag = response.headers.get("etag")
         if tag is not None and tag in request.headers.get("if-none-match", ""):
             response = Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-cache"})

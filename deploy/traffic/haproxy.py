@@ -100,9 +100,11 @@ class Haproxy:
 
     def _weight(self, server: str) -> int:
         reply = self._socket.ask(f"get weight {server}")
+        if not reply:  # a relay in between accepts and closes
+            raise TargetAway(f"{self.name} does not answer")
         match = _WEIGHT.fullmatch(reply)
         if match is None:
-            raise TargetError(f"{self.name} does not tell the weight of {server}: {reply or 'no reply'}")
+            raise TargetError(f"{self.name} does not tell the weight of {server}: {reply}")
         return int(match[1])
 
 

@@ -16,13 +16,16 @@ import pytest
 from fastapi import HTTPException
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from davy.web import identity
 from davy.web.access import Access, Caller
 from davy.web.app import make
 from davy.web.events import Events
 from davy.web.feed import Feed
+from davy.web.refusals import LINES_PER_S
 from schemas.access import digest
 from schemas.config import Config, Http, parse_config
 from schemas.located import Errors
@@ -197,3 +200,31 @@ def test_the_api_refuses_with_a_challenge(issuer: Issuer) -> None:
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     answer = client.post("/v1/annotations", json={"text": "x"}, headers={"Authorization": issuer.token()})
     assert (answer.status_code, answer.json()["error"][:15]) == (403, "jo@shop.example")
+
+
+def test_who_is_refused_is_in_the_log_and_counted_and_no_token_with_it() -> None:
+    config = Config.model_validate({"http": {"token": "s3cret"}})
+    client = TestClient(make(config, Feed(config, threading.Event()), Events(threading.Event())))
+    before = REGISTRY.get_sample_value("davy_web_refused_total", {"status": "401"}) or 0.0
+    with capture_logs() as lines:
+        for _ in range(3 * LINES_PER_S):
+            client.post("/v1/annotations", json={"text": "x"}, headers={"Authorization": "Bearer gue55\n{}"})
+        client.post("/v1/annotations", json={"text": "x"}, headers={"Origin": "http://evil.example"})
+        client.get("/v1/experiments")
+    assert REGISTRY.get_sample_value("davy_web_refused_total", {"status": "401"}) == before + 3 * LINES_PER_S
+    told = [line for line in lines if line["event"] == "a caller was refused"]
+    assert LINES_PER_S <= len(told) < 3 * LINES_PER_S
+    assert (told[0]["status"], told[0]["method"], told[0]["path"]) == (401, "POST", "/v1/annotations")
+    assert "gue55" not in str(lines)
+
+
+def test_every_answer_has_the_headers_that_browsers_obey() -> None:
+    config = Config()
+    client = TestClient(make(config, Feed(config, threading.Event()), Events(threading.Event())))
+    for path in ("/", "/app.js", "/v1/experiments", "/v1/nothing", "/healthz", "/secret.txt"):
+        headers = client.get(path, headers={"Origin": "http://evil.example"}).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "no-referrer", path
+        assert headers["cache-control"] in ("no-store", "no-cache"), path
+        assert not [name for name in headers if name.startswith("access-control-")], path
