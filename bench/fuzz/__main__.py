@@ -1,4 +1,5 @@
 """`python -m bench.fuzz [EXECUTIONS]`: libFuzzer, through Atheris, at every target; the figures into docs/security.md.
+`python -m bench.fuzz --api [REQUESTS]`: Schemathesis at every route of a console.
 
 Each target runs in a process of its own, so that a crash of machine code is a find, too; parsers of text are instrumented, so
 that new branches are looked for. Inputs that found new ones are kept in .fuzz and are where the next run begins.
@@ -10,7 +11,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +24,8 @@ HOME = Path(__file__).parents[2]
 CORPUS = HOME / ".fuzz"
 DOCUMENT = HOME / "docs" / "security.md"
 BEGIN = "<!-- fuzz: written by python -m bench.fuzz -->"
-EXECUTIONS = 10_000_000
+BEGIN_API = "<!-- fuzz-api: written by python -m bench.fuzz --api -->"
+EXECUTIONS, REQUESTS = 10_000_000, 100_000
 BYTES_MAX = 4096
 SECONDS_MAX = 20
 """One input that takes longer is a find."""
@@ -49,6 +54,37 @@ def main(executions: int, record: bool = True) -> int:
         command = f"`python -m bench.fuzz {executions}`, {datetime.now(UTC):%Y-%m-%d}"
         rewrite(BEGIN, "\n".join([f"{command}: {total}.", "", *lines]), DOCUMENT)
     return int(wrong > 0)
+
+
+def api(requests: int) -> int:
+    """Ask a console on an embedded broker; 1 where it failed."""
+    from bench.fuzz.api import asked
+    from streams.embedded import EmbeddedBroker
+    from streams.topics import ensure_topics
+    from tests.support.served import now, served, story
+
+    began, wrong = time.monotonic(), 0
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(EmbeddedBroker(place))
+        console = stack.enter_context(served(place, kafka=broker.bootstrap))
+        ensure_topics(console.config)
+        console.take(*story(now(), windows=3))
+        routes = len(asked(console.url, 1))
+        try:
+            found = asked(console.url, max(1, requests // routes))
+        except AssertionError as error:
+            found, wrong = {}, 1
+            print(error)
+    statuses = sum(found.values(), Counter[int]())
+    answers = ", ".join(f"{count:,} times {status}" for status, count in sorted(statuses.items()))
+    text = (
+        f"`python -m bench.fuzz --api {requests}`, {datetime.now(UTC):%Y-%m-%d}: {sum(statuses.values()):,} requests at "
+        f"{len(found)} routes in {time.monotonic() - began:.0f} s; failures: **{wrong}**. Answers: {answers}."
+    )
+    print(text)
+    rewrite(BEGIN_API, text, DOCUMENT)
+    return wrong
 
 
 def folder(name: str) -> Path:
@@ -99,5 +135,7 @@ def one(name: str, options: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         one(sys.argv[2], sys.argv[3:])
+    elif sys.argv[1:2] == ["--api"]:
+        sys.exit(api(int(sys.argv[2]) if sys.argv[2:] else REQUESTS))
     else:
         sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else EXECUTIONS))
