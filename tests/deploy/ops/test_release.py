@@ -69,7 +69,9 @@ def test_its_files_are_as_signed_also_for_who_knows_only_the_standards(
     assert (statement["_type"], statement["predicateType"]) == (
         "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1",
     )  # fmt: skip
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=release.HOME, capture_output=True, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=made.parent / "clone", capture_output=True, text=True, check=True
+    )
     source = statement["predicate"]["buildDefinition"]["resolvedDependencies"][0]
     assert source["digest"] == {"gitCommit": commit.stdout.strip()}
 
