@@ -126,6 +126,11 @@ class ArmWindow:
         """The measure of that name, empty where no row carried it."""
         return self.measures.get(name, NOTHING)
 
+    @property
+    def copies(self) -> int:
+        """Rows of the sample that repeat another one."""
+        return int(self.row_sample.counts.sum()) - len(self.row_sample.keys)
+
     def unit_rows(self) -> Ints:
         """Rows int64 (128,) per unit bucket, counted once; not to be written to."""
         if not self._unit_rows:

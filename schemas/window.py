@@ -13,7 +13,7 @@ from schemas.record import Record
 class WindowSummary(Record):
     """Counts are exact; quantiles come from a histogram with bins 1.1 % wide (at most 0.6 % off); times in microseconds.
 
-    A later `revision` of the same window replaces an earlier one.
+    A later `revision` of the same window replaces an earlier one. `duplicates` are estimated.
     """
 
     SCHEMA: ClassVar[str] = "WindowSummary"
@@ -38,3 +38,4 @@ class WindowSummary(Record):
     quarantined: int
     measures: Mapping[str, float]
     revision: int
+    duplicates: int = 0

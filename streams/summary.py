@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzers.arm import DURATION, ArmWindow
 from analyzers.histogram import quantiles
-from schemas.delta import SAMPLE_RATE_ONE
+from schemas.delta import ROW_SAMPLE, SAMPLE_RATE_ONE
 from schemas.window import WindowSummary
 from streams.judge_settings import JudgeSettings
 from streams.windows import Group, Label
@@ -26,6 +26,7 @@ def of_window(
         *group, *label, start_us, start_us + settings.window_us, content.rows, content.errors,
         duration.total / duration.rows if duration.rows else None, p50, p90, p95, p99, p999,
         content.weight / SAMPLE_RATE_ONE, content.late, content.quarantined, means, revision,
+        content.copies * ROW_SAMPLE,
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ MEASURED_S_MAX = 7 * 86_400
 """Roll-ups keep no measures: those are read from the windows themselves, of spans up to this."""
 TURNS_MAX, DECISIONS_MAX, NOTES_MAX = 500, 500, 500
 """Verdicts at which something changed, lines of the ledger, and annotations in one answer: the newest."""
-COUNTS = ("rows", "errors", "requests", "late", "quarantined")
+COUNTS = ("rows", "errors", "requests", "late", "quarantined", "duplicates")
 QUANTILES = ("mean_us", "p50_us", "p90_us", "p95_us", "p99_us", "p999_us")
 
 

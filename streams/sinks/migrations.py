@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from streams.sinks.base import StoreUnavailable
 from streams.sinks.ddl import STORED, VIEWS, creations, retention, views
-from streams.sinks.tables import MODERN, VERDICTS, Dialect, Table
+from streams.sinks.tables import MODERN, ROLLED, VERDICTS, WINDOWS, Dialect, Table
 
 NUMBERS = "schema_versions"
 """The table of numbers."""
@@ -93,16 +93,18 @@ class Migration:
     statements: Callable[[Dialect, Found], Iterator[str]]
 
 
-def _add(table: Table, name: str) -> Callable[[Dialect, Found], Iterator[str]]:
+def _add(name: str, *tables: Table) -> Callable[[Dialect, Found], Iterator[str]]:
     def statements(dialect: Dialect, found: Found) -> Iterator[str]:
-        for column, ours, part in dialect.parts(table):
-            if ours == name and (table.raw, column) not in found.columns:
-                yield f"ALTER TABLE {table.raw} ADD COLUMN {dialect.if_not_exists}`{column}` {part.declared}"
+        for table in tables:
+            for column, ours, part in dialect.parts(table):
+                if ours == name and (table.raw, column) not in found.columns:
+                    yield f"ALTER TABLE {table.raw} ADD COLUMN {dialect.if_not_exists}`{column}` {part.declared}"
 
     return statements
 
 
-LATER = frozenset({("verdicts", "change")})
+COUNTED = (WINDOWS, *ROLLED.values())
+LATER = frozenset({("verdicts", "change"), *((table.name, "duplicates") for table in COUNTED)})
 """Columns of steps after that of codecs: they have theirs from the beginning."""
 
 
@@ -119,10 +121,11 @@ def _codecs(dialect: Dialect, found: Found) -> Iterator[str]:
 
 MIGRATIONS = (
     Migration(1, "the tables before numbers", lambda dialect, found: iter(())),
-    Migration(2, "verdicts tell their error budget", _add(VERDICTS, "budget")),
+    Migration(2, "verdicts tell their error budget", _add("budget", VERDICTS)),
     Migration(3, "columns are compressed by what they hold", _codecs),
-    Migration(4, "verdicts tell what changed", _add(VERDICTS, "change")),
+    Migration(4, "verdicts tell what changed", _add("change", VERDICTS)),
     Migration(5, "reports of experiments that ended", lambda dialect, found: iter(())),
+    Migration(6, "windows tell their duplicates", _add("duplicates", *COUNTED)),
 )
 """In order. A table that is new needs none: `creations` makes what is missing, in its present shape."""
 VERSION = MIGRATIONS[-1].number

@@ -16,7 +16,7 @@ from streams.sinks.tables import ROLLED, WINDOWS, Dialect, Table
 
 SECOND_US = 1_000_000
 _QUANTILES = ("p50_us", "p90_us", "p95_us", "p99_us", "p999_us")
-_SUMS = ("rows", "errors", "requests", "late", "quarantined")
+_SUMS = ("rows", "errors", "requests", "late", "quarantined", "duplicates")
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ WINDOWS = Table(
         "variant": "label?", "start": "time", "end": "time", "rows": "int", "errors": "int",
         "mean_us": "float?", "p50_us": "float?", "p90_us": "float?", "p95_us": "float?", "p99_us": "float?",
         "p999_us": "float?", "requests": "float", "late": "int", "quarantined": "int", "measures": "floats",
-        "revision": "int",
+        "revision": "int", "duplicates": "int",
     },
     key=("service", "environment", "experiment_id", "variant", "version", "start"),
     version="revision", month="start",

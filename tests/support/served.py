@@ -121,10 +121,13 @@ def weights(canary: float, step: int, time_us: int, name: str = ID) -> Control:
     )
 
 
-def window(variant: str, start: int, errors: int, rows: int = 1000, p99_us: float = 212_000.0) -> WindowSummary:
+def window(
+    variant: str, start: int, errors: int, rows: int = 1000, p99_us: float = 212_000.0, duplicates: int = 0
+) -> WindowSummary:
     return WindowSummary(
         ID, SPEC.service, SPEC.environment, SPEC.variants[variant].version, variant, start, start + WINDOW, rows, errors,
         52_000.0, 39_000.0, 90_000.0, 120_000.0, p99_us, 300_000.0, float(rows), 2, 0, {"cpu_us": 9_500.0}, 1,
+        duplicates,
     )  # fmt: skip
 
 

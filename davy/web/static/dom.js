@@ -33,7 +33,7 @@ for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, 
 
 // Sections by key: one is made anew only when what it shows changed, and the focus stays where it was. Many at once are made a
 // few in each frame, so that no frame waits for all of them.
-const BUDGET_MS = 3;
+const BUDGET_MS = 2;
 const soon = (what) => (document.hidden ? setTimeout(what) : requestAnimationFrame(what));
 
 export class Board {

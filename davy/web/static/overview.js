@@ -4,7 +4,7 @@ import { SIGN, clock, percent, standing } from "./format.js";
 import { get, listen } from "./store.js";
 import { link, read, set } from "./view.js";
 
-const ROW = 52, SPARE = 6, CHANGES = 20, CHANGES_MS = 10000;
+const ROW = 52, SPARE = 3, CHANGES = 20, CHANGES_MS = 10000;
 const WORST = ["HARM", "INVALID", "NO_DATA", "INCONCLUSIVE", "HEALTHY", "NONE"];
 const conclusion = (item) => item.verdict?.conclusion ?? "NONE";
 

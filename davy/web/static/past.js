@@ -2,7 +2,7 @@
 import { get, now } from "./store.js";
 
 const AGAIN_MS = 60e3, SLACK_MS = 10e3, POINTS = 500, MARGIN = 0.01;
-const QUANTILES = ["mean_us", "p50_us", "p90_us", "p95_us", "p99_us", "p999_us"], COUNTS = ["rows", "errors", "requests", "late", "quarantined"];
+const QUANTILES = ["mean_us", "p50_us", "p90_us", "p95_us", "p99_us", "p999_us"], COUNTS = ["rows", "errors", "requests", "late", "quarantined", "duplicates"];
 const iso = (ms) => new Date(ms).toISOString();
 
 // Windows told together by `step` ms, as the store does it: counts are sums, the rest is weighted by requests.

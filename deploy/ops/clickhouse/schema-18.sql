@@ -1,4 +1,4 @@
--- Written by python -m deploy.ops. Davy's tables and views, schema 5, for ClickHouse 18.16 to 22.2.
+-- Written by python -m deploy.ops. Davy's tables and views, schema 6, for ClickHouse 18.16 to 22.2.
 -- May be run again at any time:
 --   clickhouse-client --multiquery < schema-18.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
@@ -7,7 +7,7 @@ CREATE DATABASE IF NOT EXISTS davy;
 
 USE davy;
 
-CREATE TABLE IF NOT EXISTS windows_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `measures.key` Array(String), `measures.value` Array(Float64), `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
+CREATE TABLE IF NOT EXISTS windows_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `measures.key` Array(String), `measures.value` Array(Float64), `revision` Int64, `duplicates` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
 CREATE TABLE IF NOT EXISTS verdicts_raw (`verdict_id` String, `experiment_id` String, `variant` String, `service` String, `environment` String, `epoch` Int64, `sequence` Int64, `issued_at` DateTime('UTC'), `issued_at_us` Int64, `event_time` DateTime('UTC'), `event_time_us` Int64, `expires_at` DateTime('UTC'), `expires_at_us` Int64, `phase` String, `action` String, `conclusion` String, `step` Int64, `weight` Float64, `reason` String, `needed` Nullable(String), `offsets.key` Array(String), `offsets.value` Array(Int64), `config_digest` String, `code_version` String, `budget` Nullable(String), `change` Nullable(String)) ENGINE = ReplacingMergeTree(epoch) PARTITION BY toYYYYMM(event_time) ORDER BY (experiment_id, variant, event_time_us, verdict_id);
 
@@ -23,19 +23,19 @@ CREATE TABLE IF NOT EXISTS experiments_raw (`experiment_id` String, `digest` Str
 
 CREATE TABLE IF NOT EXISTS reports_raw (`experiment_id` String, `sequence` Int64, `made_at` DateTime('UTC'), `made_at_us` Int64, `state` String, `markdown` String) ENGINE = ReplacingMergeTree(sequence) ORDER BY (experiment_id);
 
-CREATE TABLE IF NOT EXISTS windows_10s_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
+CREATE TABLE IF NOT EXISTS windows_10s_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `duplicates` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
-CREATE TABLE IF NOT EXISTS windows_1m_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
+CREATE TABLE IF NOT EXISTS windows_1m_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `duplicates` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
-CREATE TABLE IF NOT EXISTS windows_1h_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
+CREATE TABLE IF NOT EXISTS windows_1h_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `duplicates` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
-CREATE TABLE IF NOT EXISTS windows_1d_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
+CREATE TABLE IF NOT EXISTS windows_1d_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `duplicates` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
 CREATE TABLE IF NOT EXISTS schema_versions (version Int64, applied_at DateTime('UTC')) ENGINE = ReplacingMergeTree ORDER BY version;
 
 DROP TABLE IF EXISTS windows;
 
-CREATE VIEW windows AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `measures.key`, `measures.value`, `revision`, if(has(measures.key, 'cpu_us'), measures.value[indexOf(measures.key, 'cpu_us')], NULL) AS `cpu_us`, if(has(measures.key, 'memory_bytes'), measures.value[indexOf(measures.key, 'memory_bytes')], NULL) AS `memory_bytes` FROM windows_raw FINAL;
+CREATE VIEW windows AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `measures.key`, `measures.value`, `revision`, `duplicates`, if(has(measures.key, 'cpu_us'), measures.value[indexOf(measures.key, 'cpu_us')], NULL) AS `cpu_us`, if(has(measures.key, 'memory_bytes'), measures.value[indexOf(measures.key, 'memory_bytes')], NULL) AS `memory_bytes` FROM windows_raw FINAL;
 
 DROP TABLE IF EXISTS verdicts;
 
@@ -71,22 +71,27 @@ CREATE VIEW reports AS SELECT `experiment_id`, `sequence`, `made_at`, `made_at_u
 
 DROP TABLE IF EXISTS windows_10s;
 
-CREATE VIEW windows_10s AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_10s_raw FINAL;
+CREATE VIEW windows_10s AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_10s_raw FINAL;
 
 DROP TABLE IF EXISTS windows_1m;
 
-CREATE VIEW windows_1m AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_1m_raw FINAL;
+CREATE VIEW windows_1m AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1m_raw FINAL;
 
 DROP TABLE IF EXISTS windows_1h;
 
-CREATE VIEW windows_1h AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_1h_raw FINAL;
+CREATE VIEW windows_1h AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1h_raw FINAL;
 
 DROP TABLE IF EXISTS windows_1d;
 
-CREATE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
+CREATE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
 
-INSERT INTO schema_versions (version, applied_at) SELECT 5, now();
+INSERT INTO schema_versions (version, applied_at) SELECT 6, now();
 
 -- Tables of an older Davy also need this, before all else; a server of this age cannot be told to do it only where needed:
 --   ALTER TABLE verdicts_raw ADD COLUMN `budget` Nullable(String);
 --   ALTER TABLE verdicts_raw ADD COLUMN `change` Nullable(String);
+--   ALTER TABLE windows_raw ADD COLUMN `duplicates` Int64;
+--   ALTER TABLE windows_10s_raw ADD COLUMN `duplicates` Int64;
+--   ALTER TABLE windows_1m_raw ADD COLUMN `duplicates` Int64;
+--   ALTER TABLE windows_1h_raw ADD COLUMN `duplicates` Int64;
+--   ALTER TABLE windows_1d_raw ADD COLUMN `duplicates` Int64;

@@ -13,7 +13,7 @@ from schemas.control import Annotation, Control
 from schemas.probe import ProbeResult
 from tests.davy.web.conftest import WAIT_MS, Open
 from tests.support import past
-from tests.support.served import ID, SECOND, SPEC, WINDOW, Served, decision, now, story, verdict
+from tests.support.served import ID, SECOND, SPEC, WINDOW, Served, applied, decision, now, story, verdict, window
 
 EXPERIMENT = f"/#/e/{ID}"
 expect.set_options(timeout=WAIT_MS)
@@ -95,6 +95,20 @@ def test_dependencies_budgets_and_changes(console: Served, opened: Open) -> None
     expect(changes).to_contain_text("payments 7.1 deployed")
     console.take(ProbeResult("redis", "tcp", now() + SECOND, True, "HALF_OPEN", 900, None, 0.4, (SPEC.service,)))
     expect(depends).to_contain_text("◔ is tried again redis")
+
+
+def test_what_became_of_the_events(console: Served, opened: Open) -> None:
+    begin = now()
+    console.take(applied(), window("control", begin, 4), window("canary", begin, 1, 300, duplicates=64))
+    console.take(window("canary", begin + WINDOW, 1, 200, duplicates=128))
+    page = opened(console.url + EXPERIMENT)
+    funnel = page.locator("section", has=page.get_by_role("heading", name="What became of the events"))
+    expect(funnel.locator("th[scope=col]")).to_have_text(
+        ["arm", "received", "late", "quarantined", "used", "duplicates among them"]
+    )
+    row = funnel.get_by_role("row", name="canary")
+    expect(row.locator("td")).to_have_text(["504", "4", "0", "500", "≈ 192"])
+    expect(funnel.get_by_role("row", name="control").locator("td")).to_have_text(["1,002", "2", "0", "1,000", "0"])
 
 
 def test_what_was_learned_is_a_page_of_its_own(console: Served, opened: Open) -> None:

@@ -43,7 +43,7 @@ def window(
     start = BEGIN_US + index * WINDOW_US
     return WindowSummary(
         EXPERIMENT.id, "checkout", "production", "2.4.0", variant, start, start + WINDOW_US, rows, 1, 1500.5,
-        1000.0, 2000.0, 3000.0, 4000.0, None, float(rows), 0, 0, measures, revision,
+        1000.0, 2000.0, 3000.0, 4000.0, None, float(rows), 0, 0, measures, revision, 64 * (index % 3),
     )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def test_a_store_of_an_earlier_schema_becomes_as_a_new_one(empty: Engine, number
     empty.migrate([])
     assert shape(empty) == migrated
     assert empty.query("SELECT verdict_id, reason, budget FROM verdicts").rows == [["v1", "it is well", None]]
-    assert empty.query("SELECT service, rows FROM windows").rows == [["cart", 40]]
+    assert empty.query("SELECT service, rows, duplicates FROM windows").rows == [["cart", 40, 0]]
     empty.insert("verdicts", of_verdict(records.verdict().encode())["verdicts"])
     assert empty.query("SELECT count() FROM verdicts WHERE isNotNull(budget)").rows == [[1]]
     assert empty.query("SELECT count() FROM verdicts WHERE isNull(change)").rows == [[2]]

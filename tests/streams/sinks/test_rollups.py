@@ -31,24 +31,24 @@ def windows(revision: int = 1) -> list[Row]:
 
 
 def recount(rows: list[Row], seconds: int) -> dict[tuple[Any, int], list[float]]:
-    found: defaultdict[tuple[Any, int], list[float]] = defaultdict(lambda: [0, 0, 0, 0])
+    found: defaultdict[tuple[Any, int], list[float]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     for row in rows:
         bucket = row["start"] // 1_000_000 // seconds * seconds
         sums = found[row["variant"], bucket]
-        for i, value in enumerate((row["rows"], row["errors"], row["requests"], 1)):
+        for i, value in enumerate((row["rows"], row["errors"], row["requests"], row["duplicates"], 1)):
             sums[i] += value
     return dict(found)
 
 
 def seen(store: Store, name: str) -> dict[tuple[Any, int], list[float]]:
     rows = store.query(
-        f"SELECT variant, toInt64(toUnixTimestamp(start)), rows, errors, requests, windows, p99_us, p99_max_us, p999_us, "
-        f"toInt64(toUnixTimestamp(end)) FROM {name}"
+        f"SELECT variant, toInt64(toUnixTimestamp(start)), rows, errors, requests, duplicates, windows, p99_us, "
+        f"p99_max_us, p999_us, toInt64(toUnixTimestamp(end)) FROM {name}"
     ).rows
     for row in rows:
-        assert row[6:9] == [4000.0, 4000.0, None]
-        assert row[9] - row[1] == next(rollup.seconds for rollup in ROLLUPS if rollup.table.name == name)
-    return {(row[0], row[1]): row[2:6] for row in rows}
+        assert row[7:10] == [4000.0, 4000.0, None]
+        assert row[10] - row[1] == next(rollup.seconds for rollup in ROLLUPS if rollup.table.name == name)
+    return {(row[0], row[1]): row[2:7] for row in rows}
 
 
 def roll(store: Store, rows: list[Row]) -> None:
