@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 NPROC := 2
 
-.PHONY: setup demo test test-full lint docs bench bench-peers lock audit clean
+.PHONY: setup demo test test-full lint docs pictures bench bench-peers lock audit clean
 
 setup: .venv/ready
 
@@ -28,6 +28,11 @@ lint: .venv/ready
 docs: .venv/ready
 	$(BIN)/python -m sphinx --fail-on-warning --quiet --builder html docs .docs
 	@echo "see .docs/index.html"
+
+# The page's picture in the docs, from the run that checks the page; the tests leave all of theirs in .artefacts/pictures.
+pictures: .venv/ready
+	$(BIN)/python -m pytest -q tests/davy/web/test_page_demo.py
+	cp .artefacts/pictures/demo.png docs/images/console.png
 
 bench: .venv/ready
 	$(BIN)/python -m bench
@@ -57,4 +62,4 @@ audit:
 	uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean:
-	rm -rf .venv .davy .docs
+	rm -rf .venv .davy .docs .artefacts

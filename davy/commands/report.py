@@ -17,8 +17,9 @@ from davy import recall
 from davy.commands.explain import reproduce
 from davy.options import ConfigFile, DataDir, Json, load
 from davy.rationale import budget_lines
-from davy.store import ask
+from davy.store import Question, ask, asking
 from davy.terminal import change, level
+from schemas.codec import iso
 from schemas.config import Config
 from schemas.errors import UnknownId, UserError
 from schemas.spec import ErrorBudget, ExperimentSpec
@@ -29,6 +30,7 @@ UNKNOWN = 3
 STEPS_MAX = 200
 """More lines of the ledger are not shown."""
 LISTED_MAX = 1_000
+SECOND_US = 1_000_000
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "table{border-collapse:collapse}td,th{border:1px solid #8888;padding:.2rem .6rem;text-align:left}"
@@ -66,12 +68,13 @@ def as_html(text: str) -> str:
     return HTML_HEAD + MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
 
 
-def find(words: str, config: Config, as_json: bool) -> int:
+def found(words: str, question: Question) -> list[dict[str, Any]]:
     """Experiments whose spec (hypothesis, owner, anything in it), ledger or report has all of the words, newest first."""
     has = " AND ".join(f"positionCaseInsensitive(everything, {quote(word)}) > 0" for word in words.split()) or "1"
-    rows = ask(
-        config,
-        "SELECT experiment_id, began, state, hypothesis FROM (SELECT experiment_id, max(applied_at) AS began, "
+    rows = question(
+        "SELECT experiment_id, began, state, service, owner, hypothesis FROM (SELECT experiment_id, "
+        "toInt64(toUnixTimestamp(max(applied_at))) AS began, argMax(service, applied_at) AS service, "
+        "argMax(owner, applied_at) AS owner, "
         "argMax(hypothesis, applied_at) AS hypothesis, argMax(document, applied_at) AS document FROM specs "
         "GROUP BY experiment_id) AS e LEFT JOIN (SELECT experiment_id, argMax(state_after, sequence) AS state, "
         "arrayStringConcat(groupArray(reason), ' ') AS reasons FROM decisions GROUP BY experiment_id) AS d "
@@ -79,6 +82,13 @@ def find(words: str, config: Config, as_json: bool) -> int:
         f"WHERE {has.replace('everything', 'concat(document, reasons, markdown)')} "
         f"ORDER BY began DESC LIMIT {LISTED_MAX}",
     ).dicts()  # fmt: skip
+    return [{**row, "began": iso(row["began"] * SECOND_US)} for row in rows]
+
+
+def find(words: str, config: Config, as_json: bool) -> int:
+    """Print them, one a line."""
+    with asking(config) as question:
+        rows = found(words, question)
     for row in rows:
         if as_json:
             print(json.dumps(row, allow_nan=False))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse
 
-from davy.web.answers import Json
+from davy.web.answers import PAGE_MAX, Json
 from schemas import __version__
 
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+Cursor = Annotated[int, Query(ge=0)]
 TITLE = "Davy"
 DESCRIPTION = """\
 JSON over HTTP, UTC times as ISO 8601 with microseconds.

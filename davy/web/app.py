@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
@@ -18,8 +18,8 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from davy.web import answers, control_routes, flag_routes, history_routes
 from davy.web.access import Access
-from davy.web.answers import PAGE_DEFAULT, PAGE_MAX, Json
-from davy.web.api import Api, Tagged
+from davy.web.answers import PAGE_DEFAULT, Json
+from davy.web.api import Api, Cursor, Limit, Tagged
 from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
@@ -39,9 +39,6 @@ STRICT_TRANSPORT = f"max-age={365 * 86_400}"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STATIC = resources.files("davy.web").joinpath("static")
 PAGE_FILES = frozenset(entry.name for entry in STATIC.iterdir())
-
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-Cursor = Annotated[int, Query(ge=0)]
 
 
 class HookBody(BaseModel):

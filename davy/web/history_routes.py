@@ -18,9 +18,9 @@ from starlette.concurrency import run_in_threadpool
 from davy import recall
 from davy.commands import report
 from davy.store import asking
-from davy.web import history
-from davy.web.answers import Json
-from davy.web.api import Tagged
+from davy.web import answers, history
+from davy.web.answers import PAGE_DEFAULT, Json
+from davy.web.api import Cursor, Limit, Tagged
 from davy.web.console import Console
 from davy.web.history import POINTS_DEFAULT, POINTS_MAX, SECOND_US
 from schemas.codec import iso, micros
@@ -48,6 +48,7 @@ REPORT: dict[int | str, dict[str, Any]] = {
 
 Format = Literal["json", "markdown", "html"]
 Moment = Annotated[str | None, Query(max_length=40, examples=["2026-11-25T12:00:00Z"])]
+Words = Annotated[str, Query(max_length=200, examples=["cache"])]
 Points = Annotated[int, Query(ge=2, le=POINTS_MAX)]
 T = TypeVar("T")
 
@@ -139,6 +140,16 @@ def routes(app: FastAPI, console: Console) -> None:
         if not answer:
             raise HTTPException(404, f"{experiment_id} has no verdict {verdict_id!r}")
         return answer
+
+    @app.get("/v1/reports", response_model=Json, responses={503: {"description": "The store cannot be asked."}})
+    async def reports(find: Words = "", limit: Limit = PAGE_DEFAULT, cursor: Cursor = 0) -> Response:
+        """What was tried, the newest first: experiments whose spec, ledger or report has all words of `find`."""
+
+        def question() -> Json:
+            with asking(console.config, STORE_S) as asked:
+                return {"items": report.found(find, asked)}
+
+        return Tagged(answers.paged((await desk.ask(("reports", find), question))["items"], limit, cursor))
 
     @app.get("/v1/experiments/{experiment_id}/report", responses=REPORT)
     async def learned(experiment_id: str, format: Format = "json") -> Response:

@@ -2,8 +2,9 @@
 import { el } from "./dom.js";
 import { span } from "./format.js";
 import { experiment } from "./experiment.js";
+import { learned } from "./learned.js";
 import { overview } from "./overview.js";
-import { link, read } from "./view.js";
+import { LEARNED, link, read } from "./view.js";
 
 const READY_MS = 5000;
 const main = document.getElementById("main"), lamp = document.getElementById("health");
@@ -36,8 +37,9 @@ function route() {
   shown = id;
   main.replaceChildren(el("p", { class: "quiet" }, "Loading …"));
   document.title = "Davy";
-  close = id ? experiment(main, id, health) : overview(main, health);
+  close = id === LEARNED ? learned(main, health) : id ? experiment(main, id, health) : overview(main, health);
   document.getElementById("up").hidden = !id;
+  document.getElementById("learned").hidden = id === LEARNED;
   scrollTo(0, 0);
 }
 

@@ -1,4 +1,6 @@
-// What is looked at lives in the address, so that a link shows the same: #/ or #/e/ID, then ?name=value.
+// What is looked at lives in the address, so that a link shows the same: #/, #/e/ID or #/-/learned, then ?name=value.
+export const LEARNED = "-/learned"; // no experiment has that name
+
 export function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const named = path.startsWith("e/") ? path.slice(2) : path;
@@ -9,7 +11,7 @@ export function read() {
 
 export function link(id, ask = new URLSearchParams()) {
   const query = ask.toString();
-  return `#/${id ? `e/${encodeURIComponent(id)}` : ""}${query ? `?${query}` : ""}`;
+  return `#/${id === LEARNED ? id : id ? `e/${encodeURIComponent(id)}` : ""}${query ? `?${query}` : ""}`;
 }
 
 // Change some of the view; null takes one away. Typing replaces the step in the browser's history, looking adds one.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.served import Served, served
@@ -13,6 +14,16 @@ from tests.support.system import program
 
 WAIT_MS = 20_000
 Open = Callable[..., Page]
+
+
+def serious(page: Page) -> list[tuple[str, str, str]]:
+    """What axe finds that is serious or critical: rule, element, what to do."""
+    return [
+        (rule["id"], node["html"][:200], node.get("failureSummary", "")[:300])
+        for rule in Axe().run(page).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
 
 
 @pytest.fixture(scope="module")

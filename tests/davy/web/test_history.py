@@ -160,3 +160,15 @@ def test_what_retention_removed_is_told_more_coarsely() -> None:
         found = span(kept, now - ago, now - ago + HOUR, 500, now)
         assert found.source == source
     assert span(Config(), now - 30 * DAY, now - 30 * DAY + HOUR, 500, now).source == "windows_10s"
+
+
+def test_what_was_learned_is_found_by_words(config: Config, client: TestClient) -> None:
+    fill(config)
+    told = client.get("/v1/reports").json()
+    (item,) = told["items"]
+    assert (item["experiment_id"], item["began"], item["service"], told["next"]) == (ID, iso(BEGIN), "checkout", None)
+    assert item["hypothesis"] == SPEC.hypothesis
+    words = f"{SPEC.owner or ID} {records.decision().reason.split()[0]}".upper()
+    assert client.get("/v1/reports", params={"find": words}).json()["items"] == [item]
+    assert client.get("/v1/reports", params={"find": "no'such \\word"}).json()["items"] == []
+    assert client.get("/v1/reports", params={"find": "x" * 201}).status_code == 400

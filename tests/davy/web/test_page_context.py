@@ -11,8 +11,9 @@ from schemas.budget import BudgetStatus
 from schemas.change import Carrier, ChangeEvent, Link
 from schemas.control import Annotation, Control
 from schemas.probe import ProbeResult
-from tests.davy.web.conftest import WAIT_MS, Open
+from tests.davy.web.conftest import WAIT_MS, Open, serious
 from tests.support import past
+from tests.support.artefacts import pictures
 from tests.support.served import ID, SECOND, SPEC, WINDOW, Served, applied, decision, now, story, verdict, window
 
 EXPERIMENT = f"/#/e/{ID}"
@@ -123,3 +124,27 @@ def test_what_was_learned_is_a_page_of_its_own(console: Served, opened: Open) ->
     assert popup.value.evaluate("getComputedStyle(document.querySelector('td')).borderTopStyle") == "solid", (
         "its style holds"
     )
+
+
+def test_what_was_learned_of_all_is_a_list(console: Served, opened: Open) -> None:
+    end = now()
+    past.fill(console.config, end)
+    console.take(*story(end))
+    page = opened(console.url)
+    page.get_by_role("link", name="what was learned").click()
+    line = page.locator(".records li")
+    expect(line).to_have_count(1)
+    expect(line).to_contain_text(f"{ID}: The new payment client raises no errors.")
+    find = page.get_by_label("Find what was learned")
+    page.keyboard.press("/")
+    expect(find).to_be_focused()
+    page.keyboard.type("no such thing")
+    expect(page.locator(".learned")).to_contain_text("Nothing fits.")
+    find.fill("PAYMENT client")
+    expect(line).to_have_count(1)
+    page.reload()
+    expect(find).to_have_value("PAYMENT client")
+    page.screenshot(path=pictures() / "learned.png")
+    assert serious(page) == []
+    line.get_by_role("link", name=ID).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(ID)

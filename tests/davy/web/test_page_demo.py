@@ -8,11 +8,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.davy.test_health import process
-from tests.davy.web.conftest import Open
+from tests.davy.web.conftest import Open, serious
+from tests.support.artefacts import pictures
 from tests.support.demo import END_S, START_S, Demo, running
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -21,7 +21,7 @@ LOST = ("ERR_", "Failed to load", "409")
 END_MS = END_S * 1000
 
 
-def test_from_start_to_rollback(tmp_path: Path, opened: Open, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_from_start_to_rollback(tmp_path: Path, opened: Open) -> None:
     with running("errors", tmp_path) as demo:
         ready = demo.until(lambda line: line["kind"] == "ready", START_S)
         demo.drain()
@@ -37,7 +37,7 @@ def test_from_start_to_rollback(tmp_path: Path, opened: Open, tmp_path_factory: 
         expect(page.locator(".shares")).to_have_text("control 100 %", timeout=END_MS)
         expect(guide.locator("[aria-current=step]")).to_have_text("A decision")
         expect(guide).to_contain_text("davy init --service checkout --control 2.3.1")
-        kept = tmp_path_factory.getbasetemp()
+        kept = pictures()
         page.screenshot(path=kept / "demo.png", full_page=True)
         guide.get_by_role("button", name="why?").click()
         expect(page.locator("section.why")).to_contain_text("Why ROLLBACK at")
@@ -82,7 +82,4 @@ def _as_it_is_elsewhere(address: str, opened: Open, kept: Path) -> None:
     expect(page.get_by_role("img", name="all that the store has")).to_be_visible(timeout=END_MS)
     page.screenshot(path=kept / "demo-dark-360.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    found = Axe().run(page).response["violations"]
-    assert [
-        (rule["id"], rule["nodes"][0]["html"][:200]) for rule in found if rule["impact"] in ("serious", "critical")
-    ] == []
+    assert serious(page) == []
