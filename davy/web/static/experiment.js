@@ -188,8 +188,8 @@ function funnel(detail, arms, [from, to]) {
   const rows = [...arms].map(([name, windows]) => {
     const inside = windows.filter((w) => Date.parse(w.start) >= from && Date.parse(w.start) < to), sum = (of) => inside.reduce((total, w) => total + w[of], 0);
     const used = sum("rows"), late = sum("late"), quarantined = sum("quarantined"), copies = sum("duplicates");
-    return el("tr", {}, el("th", { scope: "row" }, name), ...[used + late + quarantined, late, quarantined, used].map((n) => el("td", { class: "num" }, n.toLocaleString("en"))), el("td", { class: "num" }, copies ? `≈ ${copies.toLocaleString("en")}` : "0"));
+    return el("tr", {}, el("th", { scope: "row" }, name), ...[used + late + quarantined, late, copies, quarantined, used].map((n, i) => el("td", { class: "num" }, `${n && i === 2 ? "≈ " : ""}${n.toLocaleString("en")}`)));
   });
-  return card("What became of the events in this span", {}, el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Events by arm" }, el("table", {}, el("thead", {}, el("tr", {}, ...["arm", "received", "late", "quarantined", "used", "duplicates among them"].map((text, i) => el("th", { scope: "col", class: i ? "num" : "" }, text)))), el("tbody", {}, ...rows))),
-    el("p", { class: "small" }, `Records of all sources that could not be read: ${detail.dead_letters.toLocaleString("en")}, in `, el("code", {}, "davy.deadletters"), " with their reasons. Duplicates are rows that came more than once, estimated from one row in 64: above a fifth of them the experiment is INVALID."));
+  return card("What became of the events in this span", {}, el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Events by arm" }, el("table", {}, el("thead", {}, el("tr", {}, ...["arm", "received", "late", "duplicates", "quarantined", "used"].map((text, i) => el("th", { scope: "col", class: i ? "num" : "" }, text)))), el("tbody", {}, ...rows))),
+    el("p", { class: "small" }, `Records of all sources that could not be read: ${detail.dead_letters.toLocaleString("en")}, in `, el("code", {}, "davy.deadletters"), " with their reasons. Duplicates, rows that came more than once, are among the used; they are estimated from one row in 64, and above a fifth the experiment is INVALID."));
 }
