@@ -164,7 +164,9 @@ def test_what_retention_removed_is_told_more_coarsely() -> None:
 
 def test_what_was_learned_is_found_by_words(config: Config, client: TestClient) -> None:
     fill(config)
-    told = client.get("/v1/reports").json()
+    answer = client.get("/v1/reports")
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
     (item,) = told["items"]
     assert (item["experiment_id"], item["began"], item["service"], told["next"]) == (ID, iso(BEGIN), "checkout", None)
     assert item["hypothesis"] == SPEC.hypothesis

@@ -16,7 +16,7 @@ from streams import kafka
 from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
 from tests.davy.web.conftest import WAIT_MS, Open, serious
-from tests.support.artefacts import pictures
+from tests.support.artefacts import picture
 from tests.support.served import (
     ID,
     SPEC,
@@ -179,7 +179,7 @@ def test_a_thousand_experiments_by_keyboard(console: Served, opened: Open) -> No
     expect(page.get_by_role("button", name="all 1001")).to_be_visible()
     assert page.locator(".row").count() < 60, "only what is seen exists"
     expect(page.locator(".row").first).to_contain_text("✖ HARM")
-    page.screenshot(path=pictures() / "thousand.png")
+    picture(page, "thousand")
     page.locator(".list").focus()
     page.keyboard.press("End")
     expect(page.locator(".row a:focus")).to_contain_text("✔ HEALTHY")
@@ -221,7 +221,6 @@ def test_stepping_in_takes_no_mouse(console: Served, opened: Open) -> None:
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)])
 def test_axe_finds_nothing_serious(console: Served, opened: Open, theme: str, width: int) -> None:
     console.take(*story(now()))
-    kept = pictures()
     page = opened(console.url, width, theme)
     expect(page.locator(".row")).to_have_count(1)
     for name, address in (("overview", "#/"), ("experiment", f"#/e/{ID}?v={ID}-24"), ("dialog", "")):
@@ -230,7 +229,7 @@ def test_axe_finds_nothing_serious(console: Served, opened: Open, theme: str, wi
         else:
             page.goto(f"{console.url}/{address}")
             page.locator(".row, section.why").first.wait_for()
-        page.screenshot(path=kept / f"{name}-{theme}-{width}.png", full_page=name == "experiment")
+        picture(page, f"{name}-{theme}-{width}", whole=name == "experiment")
         assert serious(page) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -13,7 +13,7 @@ from schemas.control import Annotation, Control
 from schemas.probe import ProbeResult
 from tests.davy.web.conftest import WAIT_MS, Open, serious
 from tests.support import past
-from tests.support.artefacts import pictures
+from tests.support.artefacts import picture
 from tests.support.served import ID, SECOND, SPEC, WINDOW, Served, applied, decision, now, story, verdict, window
 
 EXPERIMENT = f"/#/e/{ID}"
@@ -144,7 +144,7 @@ def test_what_was_learned_of_all_is_a_list(console: Served, opened: Open) -> Non
     expect(line).to_have_count(1)
     page.reload()
     expect(find).to_have_value("PAYMENT client")
-    page.screenshot(path=pictures() / "learned.png")
+    picture(page, "learned")
     assert serious(page) == []
     line.get_by_role("link", name=ID).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(ID)

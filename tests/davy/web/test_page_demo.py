@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.davy.test_health import process
 from tests.davy.web.conftest import Open, serious
-from tests.support.artefacts import pictures
+from tests.support.artefacts import picture
 from tests.support.demo import END_S, START_S, Demo, running
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -37,12 +37,11 @@ def test_from_start_to_rollback(tmp_path: Path, opened: Open) -> None:
         expect(page.locator(".shares")).to_have_text("control 100 %", timeout=END_MS)
         expect(guide.locator("[aria-current=step]")).to_have_text("A decision")
         expect(guide).to_contain_text("davy init --service checkout --control 2.3.1")
-        kept = pictures()
-        page.screenshot(path=kept / "demo.png", full_page=True)
+        picture(page, "demo", whole=True)
         guide.get_by_role("button", name="why?").click()
         expect(page.locator("section.why")).to_contain_text("Why ROLLBACK at")
         expect(guide.locator("[aria-current=step]")).to_have_text("Why")
-        _as_it_is_elsewhere(ready["http"], opened, kept)
+        _as_it_is_elsewhere(ready["http"], opened)
         guide.get_by_role("button", name="hide this guide").click()
         expect(guide).to_have_count(0)
         page.reload()
@@ -75,11 +74,11 @@ def _restart(demo: Demo, page: Page) -> None:
     assert len(lines) == len(set(lines)), "nothing twice"
 
 
-def _as_it_is_elsewhere(address: str, opened: Open, kept: Path) -> None:
+def _as_it_is_elsewhere(address: str, opened: Open) -> None:
     """Dark and narrow, and over what the store has."""
     page = opened(f"{address}/#/e/{ID}?last=3600", 360, "dark", LOST)
     expect(page.locator(".strip .word")).to_have_text("✖ HARM")
     expect(page.get_by_role("img", name="all that the store has")).to_be_visible(timeout=END_MS)
-    page.screenshot(path=kept / "demo-dark-360.png", full_page=True)
+    picture(page, "demo-dark-360", whole=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert serious(page) == []
