@@ -71,14 +71,17 @@ def as_html(text: str) -> str:
 def found(words: str, question: Question) -> list[dict[str, Any]]:
     """Experiments whose spec (hypothesis, owner, anything in it), ledger or report has all of the words, newest first."""
     has = " AND ".join(f"positionCaseInsensitive(everything, {quote(word)}) > 0" for word in words.split()) or "1"
-    ended = "SELECT experiment_id, argMax(state_after, sequence) AS state, arrayStringConcat(groupArray(reason), ' ') AS reasons"
+    ended = (
+        "SELECT experiment_id, argMax(state_after, sequence) AS state, "
+        "arrayStringConcat(groupArray(reason), ' ') AS reasons FROM decisions GROUP BY experiment_id"
+    )
     rows = question(  # old servers join two at a time
         "SELECT experiment_id, began, state, service, owner, hypothesis FROM (SELECT experiment_id, began, service, owner, "
         "hypothesis, document, state, reasons FROM (SELECT experiment_id, "
         "toInt64(toUnixTimestamp(max(applied_at))) AS began, argMax(service, applied_at) AS service, "
         "argMax(owner, applied_at) AS owner, argMax(hypothesis, applied_at) AS hypothesis, "
         "argMax(document, applied_at) AS document FROM specs GROUP BY experiment_id) AS e "
-        f"LEFT JOIN ({ended} FROM decisions GROUP BY experiment_id) AS d USING (experiment_id)) AS both "
+        f"LEFT JOIN ({ended}) AS d USING (experiment_id)) AS both "
         "LEFT JOIN (SELECT experiment_id, markdown FROM reports) AS r USING (experiment_id) "
         f"WHERE {has.replace('everything', 'concat(document, reasons, markdown)')} "
         f"ORDER BY began DESC LIMIT {LISTED_MAX}",
