@@ -36,6 +36,7 @@ from schemas.model import Finite, Identifier, Model, PositiveUs, Text, suggestio
 from schemas.probes import Probes
 from schemas.signature import Signing
 from schemas.slo import SLOS_MAX, Slo
+from schemas.watching import Watching
 
 DEFAULT_FILE = "davy.yaml"
 TOPICS = (
@@ -198,6 +199,8 @@ class Config(Model):
         examples=["{checkout-errors: {service: checkout, environment: production, objective: 99.9%}}"],
     )  # fmt: skip
     """Objectives of services, whose error budgets are told on `davy.budgets`; an experiment's `error_budget` is one more."""
+    watch: Watching = Watching()
+    """When the watch of services without an experiment tells."""
     limits: Limits = Limits()
     clock: ClockSettings = ClockSettings()
 

@@ -69,7 +69,7 @@ class Judge:
         slos = {name: slo for name, slo in settings.slos.items() if settings.owns(slo.service, slo.environment)}
         self.budgets = Budgets(slos)
         self.notes = Notes()
-        self.services = Services(settings.watched_max)
+        self.services = Services(settings.watched_max, settings.watching)
         self.control_offset = -1
         self.wall_us = 0
         self.last_round_us = 0
@@ -267,9 +267,10 @@ class Judge:
 
     def _watched(self, word: Word, offsets: dict[str, int]) -> Verdict:
         """Of a service that no experiment judges."""
+        digest = service_watch.digest(self.settings.watching)
         judged = Judged(word.version, word.event_time, 0, word.judgement, "watch", word.said.change)
         subject = Subject(
-            word.group, watch_id(*word.group[1:]), word.sequence, config_digest(service_watch.digest(), self.settings),
+            word.group, watch_id(*word.group[1:]), word.sequence, config_digest(digest, self.settings),
             VERDICT_TTL_US,
         )  # fmt: skip
         return self._issued(subject, judged, word.spec, offsets)

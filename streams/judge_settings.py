@@ -9,6 +9,7 @@ from typing import Self
 from schemas import __version__
 from schemas.config import Config
 from schemas.slo import Slo
+from schemas.watching import Watching
 from streams.layout import Layout
 from streams.route import delta_partition
 from streams.windows import UNNAMED_MAX
@@ -42,6 +43,8 @@ class JudgeSettings:
     """Names of the dimensions of cells, in order."""
     watched_max: int = 0
     """Versions of services without an experiment that are watched; 0: none."""
+    watching: Watching = field(default_factory=Watching)
+    """When their watch tells."""
     owns: Callable[[str, str], bool] = lambda service, environment: True
     """Whether experiments on (service, environment) are judged from this partition."""
 
@@ -52,7 +55,7 @@ class JudgeSettings:
         return cls(
             Layout.of(config).digest, limits.window_us, limits.lateness_us, limits.keep_us, limits.gap_timeout_us,
             limits.block_records, CODE_VERSION, config.topic("control"), topics, config.resolutions,
-            limits.unnamed_windows, config.slos, config.dimensions, limits.watched_versions,
+            limits.unnamed_windows, config.slos, config.dimensions, limits.watched_versions, config.watch,
             lambda service, environment: delta_partition(service, environment, partitions) == partition,
         )  # fmt: skip
 

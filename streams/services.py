@@ -21,9 +21,9 @@ from analyzers.watch import Said
 from schemas.delta import OTHER
 from schemas.spec import ExperimentSpec
 from schemas.verdict import WATCHED
+from schemas.watching import Watching
 from streams.windows import Group, Windows
 
-VERSIONS_MAX = 200
 SILENT = 108
 """Windows without a request after which a version is forgotten: nine minutes."""
 SILENT_SERVICE = 17_280
@@ -66,8 +66,9 @@ class Word:
 class Services:
     """All that are watched."""
 
-    def __init__(self, versions_max: int = VERSIONS_MAX) -> None:
+    def __init__(self, versions_max: int, limits: Watching) -> None:
         self.versions_max = versions_max
+        self.limits = limits
         self.left_out = 0
         """Versions of the newest window that are not watched since there are too many."""
         self._held: dict[Key, Watched] = {}
@@ -116,7 +117,7 @@ class Services:
                 if key in self._held:
                     continue
                 if len(self._held) < self.versions_max:
-                    self._held[key] = service_watch.start(version, content, start, length)
+                    self._held[key] = service_watch.start(self.limits, version, content, start, length)
                 else:
                     self.left_out += version != WHOLE
 
@@ -124,14 +125,14 @@ class Services:
         held, place, end = self._held[key], key[:2], self._next_us
         then = held.watch.reference_us
         before = EMPTY if then is None else self._then(windows, key, then, judged)
-        after, said = service_watch.step(held, content, before, end)
+        after, said = service_watch.step(self.limits, held, content, before, end)
         self._held[key] = after
         if after.silent >= (SILENT_SERVICE if key[2] == WHOLE else SILENT):
-            said = service_watch.gone(after) or said
+            said = service_watch.gone(self.limits, after) or said
             del self._held[key]
         if said is not None:
             self._sequences[place] = self._sequences.get(place, 0) + 1
-            yield Word(group, key[2], end, self._sequences[place], said, after.spec)
+            yield Word(group, key[2], end, self._sequences[place], said, after.spec(self.limits))
 
     def _then(self, windows: Windows, key: Key, start: int, judged: Judged) -> ArmWindow:
         """The same in an earlier window."""

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from analyzers import service_watch
 from schemas.config import load_config
 from schemas.control import Control, SpecApplied
 from schemas.delta import Cell, Cells, ControlCopy, Progress
 from schemas.verdict import Verdict
+from schemas.watching import Watching
 from streams import checkpoint
 from streams.judge import Judge
 from streams.judge_settings import JudgeSettings
@@ -135,3 +137,16 @@ def test_ids_follow_the_rules_of_experiments_and_are_never_shared() -> None:
     ids = [watch_id(*name) for name in names]
     assert len(set(ids)) == len(ids)
     assert all(SpecId.fullmatch(name) for name in ids)
+
+
+def test_what_is_allowed_is_configured() -> None:
+    """Two percentage points more errors are told, or are within `watch: {errors: 5pp}`."""
+    story = [[served(n, 5 if n < 60 else 25)] for n in range(100)]
+    for allowed, action in (("0.5pp", "HOLD"), ("5pp", None)):
+        config = CONFIG.model_copy(update={"watch": Watching(errors=allowed)})
+        settings = replace(JudgeSettings.of(config, 0, 1, {"t": "davy.events"}), block_records=1 << 40)
+        said, _ = told(story, Judge(settings))
+        assert (action in {verdict.action for verdict in said}) == (action is not None)
+    assert service_watch.digest(Watching()) != service_watch.digest(Watching(errors="5pp"))
+    with pytest.raises(ValueError, match="allows nothing"):
+        Watching(errors="0pp")
