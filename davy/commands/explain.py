@@ -24,7 +24,7 @@ from davy.terminal import STATUS, TONES, change, level, short
 from schemas.config import Config
 from schemas.errors import UnknownId
 from schemas.spec import ExperimentSpec
-from schemas.verdict import Verdict
+from schemas.verdict import WATCHED, Verdict
 
 PIPE_WIDTH = 140
 
@@ -95,7 +95,10 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, agai
     ]
     console.print(Text("\n".join(facts), "dim"))
     if spec is None:
-        console.print(Text("\nThe spec that was in force is not in the store: rule and lines cannot be shown."))
+        watched = verdict.experiment_id.startswith(WATCHED)
+        why = "No experiment judges it: what it may do without being told stands under watch: in davy.yaml."
+        missing = "The spec that was in force is not in the store: rule and lines cannot be shown."
+        console.print(Text(f"\n{why if watched else missing}"))
     else:
         rule = rule_of(verdict, spec)
         _section(console, "rule", [rule.sentence])
