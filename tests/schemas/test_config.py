@@ -147,7 +147,7 @@ def test_json_schema_names_every_field() -> None:
     json.dumps(schema)
     assert set(schema["properties"]) == {
         "kafka", "embedded", "prefix", "data_dir", "clickhouse", "retention", "schema_registry", "inputs", "dimensions",
-        "measures", "specs", "traffic_dir", "traffic", "notify", "http", "health", "signing", "probes", "alerts", "slos", "limits",
+        "measures", "specs", "traffic_dir", "traffic", "notify", "http", "health", "signing", "probes", "alerts", "slos", "watch", "limits",
         "clock",
     }  # fmt: skip
     assert "required" not in schema
