@@ -1,6 +1,7 @@
-"""The alert role: reads verdicts, the ledger, circuits and budgets, and tells incidents to every receiver of `alerts:`.
+"""The alert role: reads verdicts, the ledger, circuits and budgets, and tells incidents to every receiver of `alerts:` and to
+`davy.incidents`, from where they come into the analysts' store.
 
-1. Take a batch; what is news goes into the outbox of each receiver, on disk.
+1. Take a batch; what is news goes into the outbox of each receiver, on disk, and into the topic.
 2. Save the book of open incidents, with the offsets up to which it has read, by rename.
 
 Offsets are in the book's file, nowhere else: a crash between the two makes the same news again, with the same identity, which
@@ -22,13 +23,13 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from deploy.courier import Courier, packed
 from deploy.incident_book import Book, Record
 from deploy.incidents import types
-from deploy.incidents.base import Incident
 from deploy.outbox import Outbox
 from schemas.budget import BudgetStatus
 from schemas.codec import Malformed, UnknownSchema
 from schemas.config import Config
 from schemas.decision import Decision
-from schemas.errors import UserError
+from schemas.errors import InfrastructureError, UserError
+from schemas.incident import Incident
 from schemas.probe import ProbeResult
 from schemas.verdict import Verdict
 from streams import kafka
@@ -41,6 +42,7 @@ READS: dict[str, type[Record]] = {
     "budgets": BudgetStatus,
 }  # fmt: skip
 BATCH_MAX, POLL_S = 500, 0.5
+PUBLISH_S = 30.0
 REPEAT_S = 60.0
 BOOK = "book.json"
 
@@ -68,6 +70,7 @@ class _Role:
         self._path = folder / BOOK
         self._book, self._offsets = load(self._path)
         self._topics = {config.topic(name): kind for name, kind in READS.items()}
+        self._producer, self._untold = kafka.producer(config), 0
         self._repeated_s = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -102,6 +105,11 @@ class _Role:
             self._book, news = self._book.take(record, self._config.alerts.sustained_us, self._clock.now_us())
             for incident in news:
                 self._tell(incident)
+                self._publish(incident)
+        if self._producer.flush(PUBLISH_S) or self._untold:  # begun again, the book is that of before this batch
+            raise InfrastructureError(
+                f"{self._config.topic('incidents')} does not take incidents: see what the broker says"
+            )
         if messages or self._book is not before:
             save(self._path, self._book, self._offsets)
 
@@ -111,6 +119,14 @@ class _Role:
         for name, outbox in self._outboxes.items():
             if not again or (types()[self._config.alerts.receivers[name].type].repeats and not len(outbox)):
                 outbox.put(packed(incident))
+
+    def _publish(self, incident: Incident) -> None:
+        topic, key = self._config.topic("incidents"), incident.key.encode()
+        self._producer.produce(topic, incident.encode(), key=key, on_delivery=self._delivered)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        del message
+        self._untold += error is not None
 
     def _repeat(self) -> None:
         if time.monotonic() - self._repeated_s >= REPEAT_S:
@@ -145,6 +161,7 @@ def save(path: Path, book: Book, offsets: dict[str, int]) -> None:
         "pending": {key: asdict(each) for key, each in book.pending.items()},
         "offsets": offsets,
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(document), "utf-8")
     draft.replace(path)

@@ -16,9 +16,10 @@ from prometheus_client import Counter
 
 from deploy.exchange import NoAnswer, exchange
 from deploy.incidents import types
-from deploy.incidents.base import Incident, Post
+from deploy.incidents.base import Post
 from deploy.outbox import DROPPED, Outbox
 from schemas.alerts import Alerts, Receiver
+from schemas.incident import Incident
 
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.5, 60.0
 IDLE_S = 0.2

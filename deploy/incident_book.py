@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from deploy.incidents.base import Incident, Severity
 from schemas.budget import BudgetStatus
 from schemas.decision import Decision
+from schemas.incident import Incident, Severity
 from schemas.probe import ProbeResult
 from schemas.verdict import WATCHED, Verdict
 

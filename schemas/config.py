@@ -41,7 +41,7 @@ from schemas.watching import Watching
 DEFAULT_FILE = "davy.yaml"
 TOPICS = (
     "events", "control", "deltas", "windows", "verdicts", "decisions", "probes", "deadletters", "state", "flags",
-    "budgets",
+    "budgets", "incidents",
 )  # fmt: skip
 MEASURES_MAX = 64
 INPUTS_MAX = 64
@@ -86,7 +86,7 @@ Folder = Annotated[Path, BeforeValidator(text)]
 
 Stored = Literal[
     "windows", "windows_10s", "windows_1m", "windows_1h", "windows_1d", "verdicts", "evidence", "decisions", "probes",
-    "changes", "experiments", "reports",
+    "changes", "experiments", "reports", "incidents",
 ]  # fmt: skip
 """Tables of the analysts' store."""
 

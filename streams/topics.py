@@ -40,6 +40,7 @@ def wanted(config: Config) -> list[NewTopic]:
         ("decisions", 1, forever),
         ("probes", 1, kept),
         ("deadletters", 1, kept),
+        ("incidents", 1, kept),
         ("state", 1, compacted),
         ("flags", 1, compacted),
         ("budgets", 1, compacted | {"min.compaction.lag.ms": str(limits.delta_retention_us // 1000)}),

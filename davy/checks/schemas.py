@@ -21,7 +21,7 @@ BAD_SHARE_MAX = 0.05
 RECORDS = {
     "control": "Control", "deltas": "Delta", "windows": "WindowSummary", "verdicts": "Verdict",
     "decisions": "Decision", "probes": "ProbeResult", "flags": "FlagChange",
-    "budgets": "BudgetStatus",
+    "budgets": "BudgetStatus", "incidents": "Incident",
 }  # fmt: skip
 
 

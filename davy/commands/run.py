@@ -25,16 +25,17 @@ ROLES: dict[str, str] = {
     "rollout": "deploy.rollout_app",
     "sink": "davy.sink",
     "web": "davy.web",
+    "alert": "deploy.alert_app",
 }
 """In the order in which they are started: module of each, whose `run(config, stop)` blocks until `stop` is
 set."""
-OPTIONAL: dict[str, str] = {"probe": "deploy.probe_app", "alert": "deploy.alert_app"}
+OPTIONAL: dict[str, str] = {"probe": "deploy.probe_app"}
 """Roles that have something to do only where the configuration says what."""
 
 
 def wanted(config: Config) -> list[str]:
     """The roles that run where none is named."""
-    configured = {"probe": bool(config.probes.targets), "alert": bool(config.alerts.receivers)}
+    configured = {"probe": bool(config.probes.targets)}
     return [*ROLES, *(name for name in OPTIONAL if configured[name])]
 
 
@@ -128,7 +129,7 @@ def _here(name: str, config: Config, spare: bool) -> None:
 def command(
     roles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ROLE", help="ingest, judge, rollout, sink, web, probe, alert; none: all."),
+        typer.Argument(metavar="ROLE", help="ingest, judge, rollout, sink, web, alert, probe; none: all."),
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,

@@ -57,6 +57,7 @@ CHANNELS: Mapping[str, tuple[str, str, str]] = {
         "receive",
         "Feature flags as people set them: the newest of a key counts.",
     ),
+    "incidents": ("Incident", "send", "What people should know: when it opens, and when it is over."),
 }
 """Message, Davy's side of it, and what it is."""
 DEAD_HEADERS = ("davy_topic", "davy_partition", "davy_offset", "davy_reason")

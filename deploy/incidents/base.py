@@ -1,37 +1,14 @@
-"""An incident, and what every type of receiver makes of it: one HTTP POST. Pure."""
+"""What every type of receiver makes of an incident: one HTTP POST. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from schemas.alerts import Receiver
-
-Severity = Literal["critical", "error", "warning", "info"]
-
-
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """Something that people should know, from when it began to when it was over. `key` tells it from others: all news of one
-    incident have one key and one `started`. Times are UTC microseconds."""
-
-    key: str
-    severity: Severity
-    title: str
-    text: str
-    started: int
-    updated: int
-    ended: int | None = None
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Service, environment, experiment, variant, target, slo, verdict_id: those that it has."""
-
-    @property
-    def identity(self) -> str:
-        """Of this occurrence: the same key later is another."""
-        return f"davy/{self.key}/{self.started}"
+from schemas.incident import Incident
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.incidents.base import Incident, Post, encoded, iso, linked
+from deploy.incidents.base import Post, encoded, iso, linked
 from schemas.alerts import Receiver
+from schemas.incident import Incident
 
 SUMMARY_CHARACTERS = 1024
 """PagerDuty takes no longer one."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from deploy.incidents.base import Incident, Post, encoded, linked
+from deploy.incidents.base import Post, encoded, linked
 from schemas.alerts import Receiver
+from schemas.incident import Incident
 
 
 class Slack:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from deploy.incidents.base import Incident, Post, encoded, iso, linked
+from deploy.incidents.base import Post, encoded, iso, linked
 from schemas.alerts import Receiver
+from schemas.incident import Incident
 
 
 class Webhook:

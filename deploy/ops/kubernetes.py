@@ -16,6 +16,7 @@ ROLES: dict[str, tuple[int, str, str, str]] = {
     "rollout": (1, "100m", "256Mi", "1Gi"),
     "sink": (1, "200m", "512Mi", "2Gi"),
     "web": (1, "200m", "512Mi", "2Gi"),
+    "alert": (1, "50m", "128Mi", "512Mi"),
 }
 """Replicas, processors and memory asked for, memory at most."""
 SPOOL = "10Gi"

@@ -126,6 +126,7 @@ MIGRATIONS = (
     Migration(4, "verdicts tell what changed", _add("change", VERDICTS)),
     Migration(5, "reports of experiments that ended", lambda dialect, found: iter(())),
     Migration(6, "windows tell their duplicates", _add("duplicates", *COUNTED)),
+    Migration(7, "incidents", lambda dialect, found: iter(())),
 )
 """In order. A table that is new needs none: `creations` makes what is missing, in its present shape."""
 VERSION = MIGRATIONS[-1].number

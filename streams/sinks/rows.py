@@ -10,6 +10,7 @@ from schemas.change import ChangeEvent, ChangeKind
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.decision import Decision
 from schemas.errors import DavyError
+from schemas.incident import Incident
 from schemas.probe import ProbeResult
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Evidence, Verdict
@@ -76,6 +77,17 @@ def of_probe(value: bytes) -> Rows:
     return {"probes": [ProbeResult.decode(value).to_avro()]}
 
 
+def of_incident(value: bytes) -> Rows:
+    """One row of `incidents`."""
+    incident = Incident.decode(value)
+    labels = incident.labels
+    row = incident.to_avro() | {
+        "incident_id": incident.identity, "kind": incident.kind, "service": labels.get("service"),
+        "environment": labels.get("environment"), "experiment_id": labels.get("experiment"), "variant": labels.get("variant"),
+    }  # fmt: skip
+    return {"incidents": [row]}
+
+
 def of_control(value: bytes) -> Rows:
     """One row of `changes`, and for a spec one of `experiments`."""
     control = Control.decode(value)
@@ -126,7 +138,7 @@ def _parsed(body: SpecApplied) -> ExperimentSpec | None:
 
 READERS: Mapping[str, Callable[[bytes], Rows]] = {
     "windows": of_window, "verdicts": of_verdict, "decisions": of_decision, "probes": of_probe,
-    "control": of_control,
+    "control": of_control, "incidents": of_incident,
 }  # fmt: skip
 """By topic, without its prefix. All raise `Malformed` or `UnknownSchema` for a value that is not a record
 of theirs."""

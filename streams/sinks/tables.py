@@ -29,6 +29,7 @@ Kind = Literal[
     "float?",
     "bool",
     "time",
+    "time?",
     "texts",
     "words",
     "ints",
@@ -115,6 +116,11 @@ def _seconds(values: list[int]) -> list[int]:
     return np.clip(np.array(values, np.int64) // 1_000_000, 0, 2**32 - 1).tolist()
 
 
+def _seconds_or_none(values: list[int | None]) -> list[int | None]:
+    seconds = _seconds([value or 0 for value in values])
+    return [None if value is None else second for value, second in zip(values, seconds, strict=True)]
+
+
 def _flags(values: list[bool]) -> list[int]:
     return [int(value) for value in values]
 
@@ -132,6 +138,7 @@ MODERN = Dialect(
         "texts": (Part("Array(String)", codec=_ZSTD),),
         "label": (Part("LowCardinality(String)"),), "label?": (Part("LowCardinality(Nullable(String))"),),
         "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')", codec=f"Delta, {_ZSTD}"),),
+        "time?": (Part("Nullable(DateTime64(6, 'UTC'))", codec=_ZSTD),),
         "words": (Part("Map(String, String)", codec=_ZSTD),),
         "ints": (Part("Map(LowCardinality(String), Int64)", codec=_ZSTD),),
         "floats": (Part("Map(LowCardinality(String), Float64)", codec=_ZSTD),),
@@ -147,6 +154,7 @@ OLD = Dialect(
         "texts": (Part("Array(String)"),), "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
         "bool": (Part("UInt8", values=_flags),),
         "time": (Part("DateTime('UTC')", values=_seconds), Part("Int64", "_us")),
+        "time?": (Part("Nullable(DateTime('UTC'))", values=_seconds_or_none), Part("Nullable(Int64)", "_us")),
         "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
     },
     replace_view="VIEW", drop_view=True, nullable_key="", if_not_exists="",
@@ -240,8 +248,19 @@ REPORTS = Table(
     key=("experiment_id",), version="sequence",
 )  # fmt: skip
 """What was learned, made at the end; `sequence` is that of the ledger line that ended it."""
+INCIDENTS = Table(
+    "incidents",
+    {
+        "incident_id": "text", "key": "text", "kind": "label", "severity": "label", "started": "time", "updated": "time",
+        "ended": "time?", "title": "text", "text": "text", "service": "label?", "environment": "label?",
+        "experiment_id": "label?", "variant": "label?", "labels": "words",
+    },
+    key=("key", "started"), version="updated", month="started",
+)  # fmt: skip
+"""`incident_id` tells one occurrence from the next of the same `key`; without `ended` it is open."""
 TABLES: Mapping[str, Table] = {
-    table.name: table for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS, REPORTS)
+    table.name: table
+    for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS, REPORTS, INCIDENTS)
 }
 """What the sink writes."""
 

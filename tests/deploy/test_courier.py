@@ -14,9 +14,9 @@ import pytest
 
 from deploy import courier as module
 from deploy.courier import Courier, packed
-from deploy.incidents.base import Incident
 from deploy.outbox import Outbox
 from schemas.alerts import Alerts
+from schemas.incident import Incident
 from tests.support.system import until
 
 

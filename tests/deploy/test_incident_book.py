@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from deploy.incident_book import STALE_US, Book, Record
-from deploy.incidents.base import Incident
 from schemas.budget import BudgetStatus
 from schemas.change import ChangeEvent
 from schemas.decision import Decision
+from schemas.incident import Incident
 from tests.deploy.test_dependencies import result
 from tests.deploy.verdicts import NOW, verdict
 

@@ -14,6 +14,7 @@ from davy.commands import apply
 from davy.snapshot import snapshot
 from deploy import splitter
 from schemas.config import Config, load_config
+from schemas.incident import Incident
 from schemas.probe import ProbeResult
 from streams import kafka
 from streams import scenario as scenarios
@@ -92,13 +93,20 @@ alerts:
                 role.terminate()
             codes = [role.wait(20) for role in roles]
     assert codes == [0, 0, 0]
+    told = [
+        Incident.decode(m.value() or b"") for m in kafka.to_end(config, config.topic("incidents"), "test-incidents")
+    ]
+    opened, closed = [incident for incident in told if incident.kind == "circuit"]
+    assert (opened.identity, opened.ended) == (closed.identity, None)
+    assert closed.ended is not None
+    assert closed.ended > opened.started
     lines = snapshot(config).decisions.of(ID)
     (hold,) = [line for line in lines if line.kind == "hold"]
     assert "the circuit of sessions (redis) is open: cannot be reached" in hold.reason
     assert {each.circuit for each in probed(config) if each.kind == "postgresql"} == {"CLOSED"}
     results = [each for each in probed(config) if each.kind == "redis"]
-    opened = next(i for i, each in enumerate(results) if each.circuit == "OPEN")
-    assert [each.ok for each in results[opened - 2 : opened + 1]] == [False] * OPEN_AFTER
+    first = next(i for i, each in enumerate(results) if each.circuit == "OPEN")
+    assert [each.ok for each in results[first - 2 : first + 1]] == [False] * OPEN_AFTER
     assert {tuple(each.services) for each in results} == {(SPEC.service,)}
 
 

@@ -80,7 +80,7 @@ def test_measures_may_be_a_list_of_names() -> None:
 
 def test_topics_are_a_closed_set() -> None:
     assert Config().topic("state") == "davy.state"
-    assert len(TOPICS) == 11
+    assert len(TOPICS) == 12
     with pytest.raises(ValueError, match="there is no topic 'verdict'"):
         Config().topic("verdict")
 

@@ -34,6 +34,7 @@ def workload(seed: int) -> Iterator[tuple[str, bytes]]:
             records.EXPERIMENT.id, records.BEGIN_US + n, "bob", "", Annotation(f"note {n}", ("a", "ü'\\"))
         )),
         ("control", lambda n: records.applied(records.BEGIN_US + n % 9)),
+        ("incidents", lambda n: records.incident(n % 99, n % 2 == 0)),
     ]  # fmt: skip
     number = 0
     while True:
@@ -98,8 +99,9 @@ def _row(table: Table, said: Mapping[str, Any]) -> Row:
     """As it was before the engine had it: old servers have times beside microseconds, and maps in two arrays."""
     row: dict[str, Any] = {}
     for name, kind in table.columns.items():
-        if kind == "time":
-            row[name] = said[f"{name}_us"] if f"{name}_us" in said else micros(said[name])
+        if kind in ("time", "time?"):
+            exact = f"{name}_us" in said
+            row[name] = said[f"{name}_us"] if exact else said[name] and micros(said[name])
         elif f"{name}.key" in said:
             row[name] = dict(zip(said[f"{name}.key"], said[f"{name}.value"], strict=True))
         else:

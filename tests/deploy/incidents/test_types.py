@@ -11,8 +11,9 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from deploy.incidents import types
-from deploy.incidents.base import Incident, Post
+from deploy.incidents.base import Post
 from schemas.alerts import Receiver
+from schemas.incident import Incident
 
 NOW = 1_790_000_000_000_000
 LABELS = {"service": "checkout", "experiment": "checkout-2", "variant": "canary", "verdict_id": "v-1"}

@@ -36,7 +36,7 @@ def fill(store: Store) -> None:
     for name, record in (
         *(("windows", records.window(index)) for index in range(40)), ("verdicts", records.verdict()),
         ("decisions", records.decision()), ("probes", records.probe()), ("control", records.applied()),
-        ("control", records.annotation()),
+        ("control", records.annotation()), ("incidents", records.incident(ended=True)), ("incidents", records.incident(1)),
     ):  # fmt: skip
         for table, rows in READERS[name](record.encode()).items():
             store.insert(table, rows)

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.control import Annotation, Control, SpecApplied
 from schemas.decision import Decision
+from schemas.incident import Incident
 from schemas.probe import ProbeResult
 from schemas.spec import load_specs
 from schemas.verdict import Action, Budget, Conclusion, Evidence, EvidenceStatus, Needed, Verdict
@@ -127,6 +128,17 @@ def applied(time_us: int = BEGIN_US) -> Control:
 def annotation() -> Control:
     """Somebody's note."""
     return Control(EXPERIMENT.id, BEGIN_US + 7, "bob", "", Annotation("cache restarted", ("redis", "ops")))
+
+
+def incident(number: int = 0, ended: bool = False) -> Incident:
+    """A rollback that control's traffic ends a minute later."""
+    started = BEGIN_US + number
+    labels = {"service": "checkout", "environment": "production", "experiment": EXPERIMENT.id, "variant": "canary"}
+    over = started + 60_000_000
+    return Incident(
+        f"rollback/{EXPERIMENT.id}/canary", "critical", "it must be rolled back", "errors rose", started,
+        over if ended else started, over if ended else None, labels,
+    )  # fmt: skip
 
 
 def report() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tests.streams.sinks import records
 VALUES = {
     "windows": records.window(0, cpu_us=1.0), "verdicts": records.verdict(), "decisions": records.decision(),
     "probes": records.probe(), "control": records.applied(),
+    "incidents": records.incident(),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from schemas.config import Clickhouse, Config
 from schemas.errors import UserError
 from streams.sinks import open_store, sinks
 from streams.sinks.base import QUERY_ROWS_MAX, QueryError, Store, StoreUnavailable
-from streams.sinks.rows import of_control, of_decision, of_probe, of_verdict, of_window
+from streams.sinks.rows import of_control, of_decision, of_incident, of_probe, of_verdict, of_window
 from streams.sinks.tables import TABLES, Row
 from tests.streams.sinks import records
 
@@ -39,6 +39,8 @@ def test_the_same_records_again_change_nothing(store: Store) -> None:
         of_verdict(records.verdict(0).encode()), of_verdict(records.verdict(1, "ROLLBACK", "HARM").encode()),
         of_decision(records.decision().encode()), of_probe(records.probe().encode()),
         of_control(records.applied().encode()), of_control(records.annotation().encode()), {"reports": [records.report()]},
+        of_incident(records.incident().encode()), of_incident(records.incident(ended=True).encode()),
+        of_incident(records.incident(1).encode()),
     ]  # fmt: skip
     put(store, *once)
     before = everything(store)
@@ -47,7 +49,7 @@ def test_the_same_records_again_change_nothing(store: Store) -> None:
     counts = {name: len(rows) for name, rows in before.items()}
     assert counts == {
         "windows": 2, "verdicts": 2, "evidence": 4, "decisions": 1, "probes": 1, "changes": 2, "experiments": 1,
-        "reports": 1,
+        "reports": 1, "incidents": 2,
     }  # fmt: skip
 
 
