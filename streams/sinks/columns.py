@@ -1,4 +1,4 @@
-"""Rows of the analysts' tables as Arrow columns: from records, from rows, and as an engine's driver wants them.
+"""Rows of the analysts' tables as Arrow columns: from records and from rows.
 
 Windows are by far the most, so they are decoded by the thousand, without an object for each; what that does not
 read, as well as all other records, is read one by one (`streams.sinks.rows`), which also says what is wrong with it.
@@ -11,8 +11,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # has no types
@@ -20,7 +19,7 @@ import pyruhvro
 
 from schemas import codec
 from streams.sinks.rows import READERS
-from streams.sinks.tables import KEYS, TABLES, VALUES, WINDOWS, Dialect, Kind, Row, Table
+from streams.sinks.tables import TABLES, WINDOWS, Kind, Row, Table
 
 pa: Any = pyarrow
 Columns = Any
@@ -100,55 +99,3 @@ def _windows(values: Sequence[bytes]) -> Columns | None:
     if not (np.asarray(batch.column(_SEAL)) == seal).all():
         return None
     return pa.Table.from_batches([batch]).drop_columns([_SEAL]).cast(schema_of(WINDOWS))
-
-
-def plain(table: Table, dialect: Dialect, columns: Columns) -> dict[str, list[Any]]:
-    """Lists by the engine's column, as its driver writes them."""
-    found: dict[str, list[Any]] = {}
-    for column, name, part in dialect.parts(table):
-        values = columns.column(name).combine_chunks()
-        kind = table.columns[name]
-        if kind in ("text", "text?", "label", "label?"):
-            found[column] = _texts(values)
-        elif part.suffix in (KEYS, VALUES):
-            found[column] = _lists(values, values.keys if part.suffix == KEYS else values.items)
-        else:
-            found[column] = part.values(_numbers(values) if kind in _NUMBERS else _objects(values))
-    return found
-
-
-_NUMBERS: frozenset[Kind] = frozenset(("int", "int?", "float", "float?", "time", "time?"))
-
-
-def _objects(values: Any) -> list[Any]:
-    """Maps as mappings."""
-    plain: list[Any] = values.to_pylist()
-    return [dict(item) for item in plain] if pa.types.is_map(values.type) else plain
-
-
-def _numbers(values: Any) -> list[Any]:
-    """Integers and floats; times as microseconds."""
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    if not values.null_count:
-        return cast("list[Any]", values.to_numpy().tolist())
-    found = np.full(len(values), None, object)
-    found[values.is_valid().to_numpy(zero_copy_only=False)] = values.drop_null().to_numpy()
-    return found.tolist()
-
-
-def _texts(values: Any) -> list[Any]:
-    """Each distinct text is made once."""
-    coded = values.dictionary_encode()
-    words = np.array([*coded.dictionary.to_pylist(), None], object)
-    return words[coded.indices.fill_null(len(words) - 1).to_numpy()].tolist()
-
-
-def _lists(maps: Any, flat: Any) -> list[list[Any]]:
-    """Keys or values of maps: cut at the maps' borders."""
-    borders = maps.offsets.to_numpy()
-    values = _texts(flat) if pa.types.is_string(flat.type) else _numbers(flat)
-    sizes = np.diff(borders)
-    if len(sizes) and (sizes == sizes[0]).all():  # as windows of one set of measures are
-        return np.array(values[borders[0] : borders[-1]], object).reshape(len(sizes), sizes[0]).tolist()
-    return [values[begin:end] for begin, end in pairwise(borders.tolist())]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Self, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from clickhouse_driver import Client  # pyright: ignore[reportMissingTypeStubs]
 from clickhouse_driver.errors import Error, ServerException  # pyright: ignore[reportMissingTypeStubs]
 
 from schemas.codec import iso, micros
@@ -20,8 +19,9 @@ from schemas.config import Config
 from schemas.errors import UserError
 from streams.sinks import migrations, rollups
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
-from streams.sinks.columns import Columns, of_rows, plain
+from streams.sinks.columns import Columns, of_rows
 from streams.sinks.ddl import STORED
+from streams.sinks.native import Block, ColumnClient
 from streams.sinks.tables import Dialect, Row, dialect_of
 
 _TIMEOUTS = {"connect_timeout": "5", "send_receive_timeout": "60"}
@@ -80,17 +80,16 @@ class ServerStore:
     def add(self, table: str, columns: Columns) -> None:
         """See `Store`."""
         definition = STORED[table]
-        data = plain(definition, self._dialect(), columns)
-        names = ", ".join(f"`{name}`" for name in data)
-        self._run(f"INSERT INTO {definition.raw} ({names}) VALUES", list(data.values()), columnar=True)
+        block = Block.of(definition, self._dialect(), columns)
+        self._done(lambda client: client.insert(definition.raw, block))
 
     def run(self, statement: str) -> None:
         """One of our statements. Raises `StoreUnavailable`."""
-        self._run(statement)
+        self._done(lambda client: client.execute(statement))
 
     def rows(self, statement: str) -> list[Any]:
         """The answer to a statement of ours. Raises `StoreUnavailable`."""
-        return self._run(statement)
+        return self._done(lambda client: client.execute(statement))
 
     def query(self, sql: str) -> Result:
         """See `Store`."""
@@ -115,17 +114,17 @@ class ServerStore:
         self.close()
 
     def _connection(self, database: str) -> Any:
-        return cast("Any", Client).from_url(urlunsplit(self._url._replace(path=f"/{database}")))
+        return cast("Any", ColumnClient).from_url(urlunsplit(self._url._replace(path=f"/{database}")))
 
     def _dialect(self) -> Dialect:
         if self._known_dialect is None:
             self._known_dialect = dialect_of(str(self.rows("SELECT version()")[0][0]))
         return self._known_dialect
 
-    def _run(self, statement: str, data: list[list[Any]] | None = None, **options: Any) -> Any:
+    def _done(self, what: Callable[[Any], Any]) -> Any:
         try:
             with self._lock:
-                return self._client.execute(statement, data, **options)
+                return what(self._client)
         except (Error, OSError, EOFError) as error:
             raise self._unavailable(error) from error
 

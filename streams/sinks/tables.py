@@ -12,11 +12,9 @@ whole seconds beside `<name>_us` with the exact microseconds, and a map is two a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 Kind = Literal[
     "text",
@@ -72,8 +70,6 @@ class Part:
 
     type: str
     suffix: str = ""
-    values: Callable[[list[Any]], list[Any]] = lambda values: values
-    """What the engine is given for ours; keys and values of a map that is two columns are taken apart before."""
     codec: str = ""
     """How it is compressed; empty: as the engine thinks."""
 
@@ -111,20 +107,6 @@ class Dialect:
         return exact if self.nullable_key or not kind.endswith("?") else f"ifNull({exact}, '\\0')"
 
 
-def _seconds(values: list[int]) -> list[int]:
-    """What fits a DateTime: 1970 to 2106."""
-    return np.clip(np.array(values, np.int64) // 1_000_000, 0, 2**32 - 1).tolist()
-
-
-def _seconds_or_none(values: list[int | None]) -> list[int | None]:
-    seconds = _seconds([value or 0 for value in values])
-    return [None if value is None else second for value, second in zip(values, seconds, strict=True)]
-
-
-def _flags(values: list[bool]) -> list[int]:
-    return [int(value) for value in values]
-
-
 def _arrays(kind: str) -> tuple[Part, ...]:
     return (Part("Array(String)", KEYS), Part(f"Array({kind})", VALUES))
 
@@ -152,9 +134,9 @@ OLD = Dialect(
         "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),),
         "int?": (Part("Nullable(Int64)"),), "float": (Part("Float64"),), "float?": (Part("Nullable(Float64)"),),
         "texts": (Part("Array(String)"),), "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
-        "bool": (Part("UInt8", values=_flags),),
-        "time": (Part("DateTime('UTC')", values=_seconds), Part("Int64", "_us")),
-        "time?": (Part("Nullable(DateTime('UTC'))", values=_seconds_or_none), Part("Nullable(Int64)", "_us")),
+        "bool": (Part("UInt8"),),
+        "time": (Part("DateTime('UTC')"), Part("Int64", "_us")),
+        "time?": (Part("Nullable(DateTime('UTC'))"), Part("Nullable(Int64)", "_us")),
         "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
     },
     replace_view="VIEW", drop_view=True, nullable_key="", if_not_exists="",
