@@ -34,8 +34,11 @@ pictures: .venv/ready
 	$(BIN)/python -m pytest -q tests/davy/web/test_page_demo.py
 	cp .artefacts/pictures/demo.png docs/images/console.png
 
+# Ingest beside a bare consumer, the sink beside the bare driver, the questions of a year: each writes its part of docs/benchmarks.md.
 bench: .venv/ready
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.sink
+	$(BIN)/python -m bench.year
 
 # Kafka Streams, Flink SQL, Quix Streams and Faust beside Davy: needs Java 17 and Maven (installed as root on Debian).
 bench-peers: .venv/ready

@@ -1,4 +1,4 @@
--- Written by python -m deploy.ops. Davy's tables and views, schema 6, for ClickHouse 22.3 and later.
+-- Written by python -m deploy.ops. Davy's tables and views, schema 7, for ClickHouse 22.3 and later.
 -- May be run again at any time:
 --   clickhouse-client --multiquery < schema.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS changes_raw (`experiment_id` LowCardinality(String), 
 CREATE TABLE IF NOT EXISTS experiments_raw (`experiment_id` LowCardinality(String), `digest` String CODEC(ZSTD(1)), `applied_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `actor` LowCardinality(String), `reason` String CODEC(ZSTD(1)), `service` LowCardinality(String), `environment` LowCardinality(String), `hypothesis` String CODEC(ZSTD(1)), `owner` LowCardinality(String), `mode` LowCardinality(String), `control` LowCardinality(String), `candidates` Array(String) CODEC(ZSTD(1)), `path` String CODEC(ZSTD(1)), `document` String CODEC(ZSTD(1))) ENGINE = ReplacingMergeTree(applied_at) ORDER BY (experiment_id, digest);
 
 CREATE TABLE IF NOT EXISTS reports_raw (`experiment_id` LowCardinality(String), `sequence` Int64 CODEC(T64, ZSTD(1)), `made_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `state` LowCardinality(String), `markdown` String CODEC(ZSTD(1))) ENGINE = ReplacingMergeTree(sequence) ORDER BY (experiment_id);
+
+CREATE TABLE IF NOT EXISTS incidents_raw (`incident_id` String CODEC(ZSTD(1)), `key` String CODEC(ZSTD(1)), `kind` LowCardinality(String), `severity` LowCardinality(String), `started` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `updated` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `ended` Nullable(DateTime64(6, 'UTC')) CODEC(ZSTD(1)), `title` String CODEC(ZSTD(1)), `text` String CODEC(ZSTD(1)), `service` LowCardinality(Nullable(String)), `environment` LowCardinality(Nullable(String)), `experiment_id` LowCardinality(Nullable(String)), `variant` LowCardinality(Nullable(String)), `labels` Map(String, String) CODEC(ZSTD(1))) ENGINE = ReplacingMergeTree(updated) PARTITION BY toYYYYMM(started) ORDER BY (key, started);
 
 CREATE TABLE IF NOT EXISTS windows_10s_raw (`experiment_id` LowCardinality(Nullable(String)), `service` LowCardinality(String), `environment` LowCardinality(String), `version` LowCardinality(String), `variant` LowCardinality(Nullable(String)), `start` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `end` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `rows` Int64 CODEC(T64, ZSTD(1)), `errors` Int64 CODEC(T64, ZSTD(1)), `mean_us` Nullable(Float64) CODEC(ZSTD(1)), `p50_us` Nullable(Float64) CODEC(ZSTD(1)), `p90_us` Nullable(Float64) CODEC(ZSTD(1)), `p95_us` Nullable(Float64) CODEC(ZSTD(1)), `p99_us` Nullable(Float64) CODEC(ZSTD(1)), `p999_us` Nullable(Float64) CODEC(ZSTD(1)), `requests` Float64 CODEC(ZSTD(1)), `late` Int64 CODEC(T64, ZSTD(1)), `quarantined` Int64 CODEC(T64, ZSTD(1)), `duplicates` Int64 CODEC(T64, ZSTD(1)), `p99_max_us` Nullable(Float64) CODEC(ZSTD(1)), `windows` Int64 CODEC(T64, ZSTD(1)), `revision` Int64 CODEC(T64, ZSTD(1))) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, experiment_id, variant, version, start) SETTINGS allow_nullable_key = 1;
 
@@ -50,6 +52,8 @@ ALTER TABLE changes_raw MODIFY COLUMN `time` DateTime64(6, 'UTC') CODEC(Delta, Z
 ALTER TABLE experiments_raw MODIFY COLUMN `digest` String CODEC(ZSTD(1)), MODIFY COLUMN `applied_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), MODIFY COLUMN `reason` String CODEC(ZSTD(1)), MODIFY COLUMN `hypothesis` String CODEC(ZSTD(1)), MODIFY COLUMN `candidates` Array(String) CODEC(ZSTD(1)), MODIFY COLUMN `path` String CODEC(ZSTD(1)), MODIFY COLUMN `document` String CODEC(ZSTD(1));
 
 ALTER TABLE reports_raw MODIFY COLUMN `sequence` Int64 CODEC(T64, ZSTD(1)), MODIFY COLUMN `made_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), MODIFY COLUMN `markdown` String CODEC(ZSTD(1));
+
+ALTER TABLE incidents_raw MODIFY COLUMN `incident_id` String CODEC(ZSTD(1)), MODIFY COLUMN `key` String CODEC(ZSTD(1)), MODIFY COLUMN `started` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), MODIFY COLUMN `updated` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), MODIFY COLUMN `ended` Nullable(DateTime64(6, 'UTC')) CODEC(ZSTD(1)), MODIFY COLUMN `title` String CODEC(ZSTD(1)), MODIFY COLUMN `text` String CODEC(ZSTD(1)), MODIFY COLUMN `labels` Map(String, String) CODEC(ZSTD(1));
 
 ALTER TABLE windows_10s_raw MODIFY COLUMN `start` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), MODIFY COLUMN `end` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), MODIFY COLUMN `rows` Int64 CODEC(T64, ZSTD(1)), MODIFY COLUMN `errors` Int64 CODEC(T64, ZSTD(1)), MODIFY COLUMN `mean_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `p50_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `p90_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `p95_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `p99_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `p999_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `requests` Float64 CODEC(ZSTD(1)), MODIFY COLUMN `late` Int64 CODEC(T64, ZSTD(1)), MODIFY COLUMN `quarantined` Int64 CODEC(T64, ZSTD(1)), MODIFY COLUMN `p99_max_us` Nullable(Float64) CODEC(ZSTD(1)), MODIFY COLUMN `windows` Int64 CODEC(T64, ZSTD(1)), MODIFY COLUMN `revision` Int64 CODEC(T64, ZSTD(1));
 
@@ -89,6 +93,8 @@ CREATE OR REPLACE VIEW experiments AS SELECT experiment_id AS id, `experiment_id
 
 CREATE OR REPLACE VIEW reports AS SELECT `experiment_id`, `sequence`, `made_at`, `state`, `markdown` FROM reports_raw FINAL;
 
+CREATE OR REPLACE VIEW incidents AS SELECT `incident_id`, `key`, `kind`, `severity`, `started`, `updated`, `ended`, `title`, `text`, `service`, `environment`, `experiment_id`, `variant`, `labels` FROM incidents_raw FINAL;
+
 CREATE OR REPLACE VIEW windows_10s AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `end`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_10s_raw FINAL;
 
 CREATE OR REPLACE VIEW windows_1m AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `end`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1m_raw FINAL;
@@ -97,4 +103,4 @@ CREATE OR REPLACE VIEW windows_1h AS SELECT `experiment_id`, `service`, `environ
 
 CREATE OR REPLACE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `end`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
 
-INSERT INTO schema_versions (version, applied_at) SELECT 6, now();
+INSERT INTO schema_versions (version, applied_at) SELECT 7, now();
