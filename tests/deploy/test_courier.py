@@ -40,7 +40,7 @@ class Hook:
                 self.send_response(status)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -28,7 +28,7 @@ from tests.streams.chaos import Worker
 from tests.support.kafka import KafkaBroker
 from tests.support.system import until
 
-ROLES = ("ingest", "judge", "rollout", "sink", "web", "alert")
+ROLES = ("ingest", "judge", "rollout", "sink", "web")
 USERS = tuple(f"davy-{name}" for name in (*ROLES, "service", "deployer", "person"))
 WAIT_S = 300.0
 FORBIDDEN = {
@@ -38,7 +38,6 @@ FORBIDDEN = {
     "davy-rollout": ("events", "deltas", "verdicts", "windows"),
     "davy-sink": ("events", "control", "deltas", "verdicts", "windows", "decisions"),
     "davy-web": ("events", "deltas", "verdicts", "windows", "decisions"),
-    "davy-alert": ("events", "control", "deltas", "verdicts", "windows", "decisions"),
     "davy-deployer": ("events", "control", "deltas", "verdicts"),
     "davy-person": ("events", "deltas", "verdicts", "windows", "decisions"),
 }

@@ -8,8 +8,10 @@ from streams.sinks.rows import READERS
 from streams.sinks.tables import WINDOWS
 from tests.streams.sinks import records
 
+LABELS = (None, "", "canary")
 VALUES = [
-    records.window(i, [None, "", "canary"][i % 3], 1 + i, **{"a": i / 7} if i % 2 else {}).encode() for i in range(9)
+    records.window(i, LABELS[i % 3], 1 + i, **{"a": i / 7} if i % 2 else {}).encode()  # pyright: ignore[reportArgumentType]
+    for i in range(9)
 ]
 
 

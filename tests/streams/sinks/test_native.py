@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from clickhouse_driver.bufferedwriter import CompressedBufferedWriter
-from clickhouse_driver.columns.service import write_column
-from clickhouse_driver.context import Context
+from clickhouse_driver.bufferedwriter import CompressedBufferedWriter  # pyright: ignore
+from clickhouse_driver.columns.service import write_column  # pyright: ignore
+from clickhouse_driver.context import Context  # pyright: ignore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,12 +62,12 @@ def theirs(spec: str, values: list[Any]) -> bytes:
     out = BytesIO()
     if "DateTime(" in spec:
         values = [value if value is None else value // 1_000_000 for value in values]
-    context = Context()
+    context: Any = Context()
     context.client_settings = {"strings_as_bytes": False, "strings_encoding": "utf-8", "use_numpy": False}
-    context.server_info = type("Info", (), {"get_timezone": lambda self: "UTC", "used_revision": 54400})()
-    buffer = CompressedBufferedWriter(out, 1 << 20)
-    write_column(context, "x", spec, values, buffer)
-    buffer.flush()
+    context.server_info = SimpleNamespace(get_timezone=lambda: "UTC", used_revision=54400)
+    buffer = CompressedBufferedWriter(out, 1 << 20)  # pyright: ignore
+    write_column(context, "x", spec, values, buffer)  # pyright: ignore
+    buffer.flush()  # pyright: ignore
     return out.getvalue()
 
 
@@ -93,7 +94,7 @@ def test_a_time_beyond_a_datetime_is_its_last() -> None:
 
 
 def test_old_servers_have_maps_in_two_columns() -> None:
-    rows = [records.window(i, None, **({"a": 1.5, "b": 2.0} if i else {})).to_avro() for i in range(3)]
+    rows = [records.window(i, None, **({"a": 1.5, "b": 2.0} if i else {})).to_avro() for i in range(3)]  # pyright: ignore[reportArgumentType]
     columns = {name: values.to_pylist() for name, _, values in Block.of(WINDOWS, OLD, of_rows(WINDOWS, rows)).columns}
     assert columns["measures.key"] == [[], ["a", "b"], ["a", "b"]]
     assert columns["measures.value"] == [[], [1.5, 2.0], [1.5, 2.0]]

@@ -34,7 +34,7 @@ def test_every_engine_is_found() -> None:
 
 
 def test_the_same_records_again_change_nothing(store: Store) -> None:
-    once = [
+    once: list[Mapping[str, list[Row]]] = [
         of_window(records.window(0, cpu_us=2.5).encode()), of_window(records.window(0, None).encode()),
         of_verdict(records.verdict(0).encode()), of_verdict(records.verdict(1, "ROLLBACK", "HARM").encode()),
         of_decision(records.decision().encode()), of_probe(records.probe().encode()),
@@ -82,7 +82,7 @@ def test_any_duplication_and_order_of_a_log_shows_the_newest(
 
 
 def test_windows_have_the_promised_columns_and_the_means_of_measures(store: Store) -> None:
-    put(store, of_window(records.window(0, cpu_us=2.5, **{"queue's `length": 7.25}).encode()))
+    put(store, of_window(records.window(0, cpu_us=2.5, **{"queue's `length": 7.25}).encode()))  # pyright: ignore[reportArgumentType]
     row = store.query("SELECT * FROM windows").dicts()[0]
     promised = (
         "experiment_id service environment version variant start end rows errors "
@@ -136,7 +136,7 @@ def test_an_experiment_shows_its_newest_spec_and_keeps_the_others(store: Store) 
 
 
 def test_migrating_again_keeps_rows_and_adds_columns(store: Store) -> None:
-    put(store, of_window(records.window(0, **{"new": 1.5}).encode()))
+    put(store, of_window(records.window(0, **{"new": 1.5}).encode()))  # pyright: ignore[reportArgumentType]
     store.migrate(["new", "rows"])  # a measure cannot take the place of a column
     assert store.query("SELECT rows, new FROM windows").rows == [[10, 1.5]]
 
