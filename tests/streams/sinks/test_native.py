@@ -14,7 +14,8 @@ from clickhouse_driver.context import Context  # pyright: ignore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.sinks.base import StoreUnavailable
+from schemas.config import Config
+from streams.sinks.base import Store, StoreUnavailable
 from streams.sinks.columns import of_rows
 from streams.sinks.ddl import STORED
 from streams.sinks.native import Block, encode
@@ -109,3 +110,13 @@ def test_a_column_of_another_type_is_said(server_url: str) -> None:
                 StoreUnavailable, match=r"latency_us is Nullable\(Float64\) there, and Nullable\(Int64\)"
             ):
                 store.insert("probes", [records.probe().to_avro()])
+
+
+def test_an_engine_names_types_as_we_do(store: Store, config: Config) -> None:
+    """A block whose types are spelt otherwise is refused; the embedded engine is a present ClickHouse."""
+    dialect = OLD if config.clickhouse else MODERN
+    found = store.query("SELECT table, name, type FROM system.columns WHERE database = currentDatabase()").dicts()
+    types = {(row["table"], row["name"]): row["type"] for row in found}
+    for table in STORED.values():
+        for column, _, part in dialect.parts(table):
+            assert types[table.raw, column] == part.type, f"{table.raw}.{column}"
