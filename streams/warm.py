@@ -6,6 +6,7 @@ Once compiled they come from the cache folder in a tenth of a second.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,7 +63,7 @@ steps: [{weight: 50%, duration: 1h}]
 
 
 def warm_judge() -> None:
-    """Three windows through the SLIs, and what they read then."""
+    """Three windows through the SLIs, whole and by strata, and what they read then."""
     deltas.warm()
     (spec,) = load_specs(SPEC)
     units = SparseCounts(np.arange(UNIT_BUCKETS), np.full(UNIT_BUCKETS, 10))
@@ -72,11 +73,15 @@ def warm_judge() -> None:
     arm = ArmWindow(
         rows, rows // 10, 0, 0, rows, rows * one, rows // 10 * one, one, one, 0, units, units, units, {DURATION: duration}
     )  # fmt: skip
-    trial = trials.start(spec, "canary")
-    for i in range(3):
-        trial = trials.step(trial, PairWindow(i, i + 1, arm, arm, 0.5, 0, steady=True))
-    for kind, state in zip(trial.types, trial.states, strict=True):
-        kinds()[kind].read(state)
+    twice = arm + arm
+    for strata in ((), ((arm, twice), (twice, arm))):  # weighted counts are no whole numbers: loops of their own
+        pair = PairWindow(0, 1, twice + arm, twice + arm, 0.5, 0, steady=True, strata=strata)
+        trial = trials.start(spec, "canary")
+        for i in range(3):
+            trial = trials.step(trial, replace(pair, start_us=i, end_us=i + 1))
+        trial.clustering.add(pair)
+        for kind, state in zip(trial.types, trial.states, strict=True):
+            kinds()[kind].read(state)
     quantiles(times.keys, times.counts, (0.5,))
 
 
