@@ -14,6 +14,8 @@ from schemas.errors import InfrastructureError
 
 BROKER_TIMEOUT_S = 6.0
 """How long a broker may take to answer before we say that it is not there."""
+AGAIN_S = 0.2
+"""Between two tries within that time."""
 SILENCE_S = 10.0
 """How long a broker may say nothing while a topic is read to its end."""
 READ_MAX = 2_000
@@ -112,10 +114,14 @@ def to_end(
 
 def end(source: Consumer, topic: str, partition: int) -> int:
     """Offset at which the partition ends now. Raises `InfrastructureError`."""
-    try:
-        return source.get_watermark_offsets(TopicPartition(topic, partition), BROKER_TIMEOUT_S)[1]
-    except KafkaException as error:
-        raise _silent(topic) from error
+    deadline = time.monotonic() + BROKER_TIMEOUT_S
+    while True:
+        try:
+            return source.get_watermark_offsets(TopicPartition(topic, partition), BROKER_TIMEOUT_S)[1]
+        except KafkaException as error:  # a topic that was just made has no leader yet
+            if time.monotonic() >= deadline:
+                raise _silent(topic) from error
+            time.sleep(AGAIN_S)
 
 
 def _fetched(source: Consumer, topic: str, partition: int) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, sync_playwright
 
 from tests.support.served import Served, served
-from tests.support.system import program
+from tests.support.system import program, until
 
 WAIT_MS = 20_000
 Open = Callable[..., Page]
@@ -24,6 +24,13 @@ def serious(page: Page) -> list[tuple[str, str, str]]:
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
     ]
+
+
+def box(locator: Locator) -> FloatRect:
+    """Where it lies; asked again while it is drawn anew and lies nowhere."""
+    found: list[FloatRect] = []
+    until(lambda: found.extend(filter(None, [locator.bounding_box()])) or bool(found), WAIT_MS / 1000, "it was drawn")
+    return found[-1]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from schemas.verdict import Verdict
 from streams import kafka
 from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
-from tests.davy.web.conftest import WAIT_MS, Open, serious
+from tests.davy.web.conftest import WAIT_MS, Open, box, serious
 from tests.support.artefacts import picture
 from tests.support.served import (
     ID,
@@ -93,11 +93,10 @@ def test_dragging_over_a_chart_looks_closer(console: Served, opened: Open) -> No
     page = opened(console.url + EXPERIMENT)
     expect(page.locator(".timeline svg")).to_be_visible()
     expect(funnel(page, "control")).to_have_text("24,000")
-    box = page.locator(".timeline svg").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 50)
+    chart = box(page.locator(".timeline svg"))
+    page.mouse.move(chart["x"] + chart["width"] * 0.5, chart["y"] + 50)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 50, steps=4)
+    page.mouse.move(chart["x"] + chart["width"] * 0.75, chart["y"] + 50, steps=4)
     page.mouse.up()
     expect(page.get_by_role("button", name="everything")).to_have_attribute("aria-pressed", "false")
     assert "from=" in page.url

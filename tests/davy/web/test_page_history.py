@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from schemas.codec import iso
 from schemas.config import Config
-from tests.davy.web.conftest import WAIT_MS, Open
+from tests.davy.web.conftest import WAIT_MS, Open, box
 from tests.support import past
 from tests.support.served import ID, SPEC, WINDOW, Served, applied, decision, now, served, story, verdict, window
 
@@ -85,13 +85,12 @@ def test_the_brush_and_the_keys_choose_the_same(console: Served, opened: Open, e
     page = opened(console.url + EXPERIMENT)
     brush = page.get_by_role("img", name="all that the store has")
     expect(page.locator(".shown")).to_contain_text("By 30 s, from the store")  # it stays as it is from here on
-    box = brush.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 40)
+    chart = box(brush)
+    page.mouse.move(chart["x"] + chart["width"] * 0.4, chart["y"] + 40)
     page.mouse.down()
     with page.expect_response(re.compile(f"{ID}$")):  # then all would be drawn anew
         console.take(decision("hold", 0.1, end, 900, "while somebody drags"))
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 40, steps=4)
+    page.mouse.move(chart["x"] + chart["width"] * 0.6, chart["y"] + 40, steps=4)
     page.mouse.up()
     expect(page.locator(".shown")).to_contain_text("By 60 min, from the store")
     expect(pressed(page)).to_have_count(0)
