@@ -23,6 +23,7 @@ def shared_by(chaos: Chaos, workers: int) -> None:
     time.sleep(WORK_S)
 
 
+@pytest.mark.full  # a minute; by default test_chaos kills workers of a group of two
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("alone")
 def test_one_then_three_then_two_workers(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.streams.simulation import RATES, World
-from tests.streams.simulation_mutants import MUTANTS, Mutant
+from tests.streams.simulation_mutants import MUTANTS, Mutant, a_store_that_keeps_the_last_arrival
 
 CHUNKS, SEEDS = 6, 300
 CHUNKS_FULL, SEEDS_FULL = 100, 10_000
@@ -62,7 +63,13 @@ def test_a_schedule_is_repeatable() -> None:
     assert histories[0] == histories[1]
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def _mutant(mutant: Mutant) -> Any:
+    """The one that takes a minute to show only where there is time."""
+    marks = (pytest.mark.full,) if mutant is a_store_that_keeps_the_last_arrival else ()
+    return pytest.param(mutant, marks=marks, id=mutant.__name__)
+
+
+@pytest.mark.parametrize("mutant", map(_mutant, MUTANTS))
 def test_a_mutant_is_caught(mutant: Mutant) -> None:
     """By a wrong count, a missing one, or code that can't go on, in a schedule that the unbroken code survives."""
     rates = {**RATES, "delta lost": 0.0, **MUTANTS[mutant]}

@@ -18,7 +18,9 @@ from tests.support.demo import END_S, START_S, running, to_its_end
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-@pytest.mark.parametrize("scenario", ["healthy", "blip"])  # errors: the notebooks' tests look at what it left behind
+@pytest.mark.parametrize(
+    "scenario", ["healthy", pytest.param("blip", marks=pytest.mark.full)]
+)  # errors: the notebooks' tests look at what it left behind
 def test_a_scenario_that_ends(tmp_path: Path, scenario: str) -> None:
     with running(scenario, tmp_path) as demo:
         to_its_end(demo, tmp_path, "PROMOTE")
