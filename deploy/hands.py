@@ -18,7 +18,7 @@ from deploy.journal import Journal
 from deploy.ledger import Chain, decision_id
 from deploy.parallel import OVER, in_the_way, next_in_line
 from deploy.reception import refuse_verdict, take_command, take_verdict
-from deploy.rollout import announce, applied, protects, put_right, refused, step
+from deploy.rollout import announce, applied, overdue, protects, put_right, refused, step
 from deploy.rollout_state import ACTOR, Action, Event, Record, Rollout, Shift, Tell
 from deploy.splitter import step_weights
 from deploy.traffic import targets
@@ -172,9 +172,8 @@ class Hands:
             if rollout.shift is not None:
                 if not await self.stands(rollout.spec.id, rollout.chain.head):
                     raise Superseded(rollout.shift.intent_id)
-                if not protects(rollout.shift) and await asyncio.to_thread(
-                    away, self._order(rollout, rollout.shift), self.targets
-                ):
+                waits = not protects(rollout.shift) and not overdue(rollout.shift, self.clock.now_us())
+                if waits and await asyncio.to_thread(away, self._order(rollout, rollout.shift), self.targets):
                     continue
                 await self._carry_out(rollout, [rollout.shift])
         await self.put_right()

@@ -22,6 +22,8 @@ from schemas.decision import Decision, Outcome
 REBUCKETED = (
     "this version of Davy puts units into other buckets than the one it began with: go on with that, or under a new id"
 )
+PLANNED_MAX_US = 300_000_000
+"""How long a shift that does not protect stays planned while nobody is there to be told."""
 WAITS = "waits for a person's approval (davy approve)"
 
 S, K = State, Kind
@@ -181,14 +183,8 @@ def _shifted(rollout: Rollout, event: Event, after: State, now_us: int) -> tuple
     )  # fmt: skip
     promoted_us = now_us if after is S.PROMOTED else None
     settled = replace(
-        rollout,
-        state=after,
-        step=shift.step,
-        weights=shift.weights,
-        shift=None,
-        promoted_us=promoted_us,
-        split_us=now_us,
-    )
+        rollout, state=after, step=shift.step, weights=shift.weights, shift=None, promoted_us=promoted_us, split_us=now_us,
+    )  # fmt: skip
     settled, record = _written(settled, done)
     return settled, [applied(rollout, shift, now_us), record]
 
@@ -198,16 +194,22 @@ def protects(shift: Shift) -> bool:
     return shift.plan.kind in (K.ROLLBACK, K.FORCE_ROLLBACK, K.ABORT)
 
 
+def overdue(shift: Shift, now_us: int) -> bool:
+    """Whether nobody was there to be told for so long that what was planned rests on old verdicts."""
+    return now_us - shift.plan.time > PLANNED_MAX_US
+
+
 def _shift_failed(rollout: Rollout, event: Event, now_us: int) -> tuple[Rollout, list[Action]]:
-    """Traffic is where it was: hold, until a person looks. But a rollback stays planned, and so does what nobody was there
-    to be told; that is said once."""
+    """Traffic is where it was: hold, until a person looks. But a rollback stays planned, and for a while what nobody was there
+    to be told, too; that is said once."""
     shift = rollout.shift
     if shift is None or shift.intent_id != event.cause:
         return rollout, []
-    if protects(shift) or event.away:
+    if protects(shift) or (event.away and not overdue(shift, now_us)):
         return _stuck(rollout, shift, event, now_us)
     failed = replace(
-        shift.plan, decision_id=decision_id(rollout.spec.id, shift.plan.decision_id, "FAILED"), outcome="FAILED",
+        shift.plan, outcome="FAILED",
+        decision_id=decision_id(rollout.spec.id, shift.plan.decision_id, "GIVEN UP" if event.away else "FAILED"),
         time=now_us, state_before=rollout.state.value, state_after=S.PAUSED.value, reason=event.reason,
         weights=rollout.weights, step=rollout.step, details={**shift.plan.details, "trace": event.trace},
     )  # fmt: skip

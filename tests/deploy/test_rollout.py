@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.reception import take_command, take_verdict
-from deploy.rollout import announce, step
+from deploy.rollout import PLANNED_MAX_US, announce, step
 from deploy.rollout_state import Action, Event, Record, Rollout, Shift, recalled
 from deploy.transitions import COMMANDS, DOCUMENT, SHIFTS, TRANSITIONS, Kind, State, written
 from schemas.control import Command
@@ -177,6 +177,24 @@ def test_a_rollback_that_a_target_does_not_carry_out_stays_planned_and_is_told_o
     assert [d.outcome for d in world.ledger].count("FAILED") == 1
     world.do(step(rollout, Event(Kind.SHIFTED, shift.intent_id, "at last"), NOW))
     assert world.rollout.state is State.ROLLED_BACK
+
+
+def test_what_nobody_is_there_to_be_told_stays_planned_for_five_minutes() -> None:
+    world = applied()
+    rollout, actions = take_verdict(world.rollout, verdict("ADVANCE", 1, at=0), NOW)
+    world.do((rollout, [action for action in actions if not isinstance(action, Shift)]))
+    shift = next(action for action in actions if isinstance(action, Shift))
+    before = rollout.state
+    gone = Event(Kind.SHIFT_FAILED, shift.intent_id, "it is down", away=True)
+    for late_us in (0, PLANNED_MAX_US):
+        rollout, told = step(rollout, gone, NOW + late_us)
+        assert (rollout.state, rollout.shift) == (before, shift)
+        world.do((rollout, told))
+    rollout, told = step(rollout, gone, NOW + PLANNED_MAX_US + 1)
+    world.do((rollout, told))
+    assert (rollout.state, rollout.shift) == (State.PAUSED, None)
+    failed = [decision for decision in world.ledger if decision.outcome == "FAILED"]
+    assert len({decision.decision_id for decision in failed}) == len(failed) == 2
 
 
 def test_a_good_release_walks_its_steps_and_gets_all_traffic() -> None:
