@@ -143,9 +143,8 @@ def load(data: bytes, settings: JudgeSettings, epoch: int) -> Judge:
         judge.services.restore(rest["services"])
     for group, (place, value, label), rows in rest.get("parts", []):
         judge.windows.parts.restore((group[0], group[1], group[2]), (place, value, (label[0], label[1])), rows)
-    _load_windows(
-        judge, state, dict(rest.get("strata", []))
-    )  # none in a state from before arms were compared within them
+    strata = dict(rest.get("strata", []))  # none in a state from before arms were compared within them
+    _load_windows(judge, state, strata)
     judge.name_windows()
     return judge
 
