@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from analyzers.kernels import value_loops
 from schemas.delta import UNIT_BUCKETS
+from schemas.frozen import frozen
 
 Ints = npt.NDArray[np.int64]
 Counted = npt.NDArray[np.int64] | npt.NDArray[np.float64]
@@ -18,7 +19,7 @@ DURATION = "duration_us"
 _NONE: Ints = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class SparseCounts:
     """Counts int64 (n,) of ascending, distinct keys int64 (n,); float64 where rows are weighted (`analyzers.strata`)."""
 
@@ -54,7 +55,7 @@ class SparseCounts:
         return int(self.counts.sum())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class MeasureSum:
     """One measure: rows that carry it, exact total, histogram over bins, joint counts over unit bucket and quarter octave.
     Rows, total and histogram are no whole numbers where rows are weighted (`analyzers.strata`)."""
@@ -80,7 +81,7 @@ class MeasureSum:
 NOTHING = MeasureSum()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ArmWindow:
     """Sums over rows of one arm in one window; the fields are those of `schemas.delta.Cell`."""
 
@@ -146,7 +147,7 @@ class ArmWindow:
 EMPTY = ArmWindow()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class PairWindow:
     """One closed window [start_us, end_us) of a candidate and its control.
 

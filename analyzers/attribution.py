@@ -11,10 +11,10 @@ move, and a value as good as all were before contributes nothing. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from analyzers.digits import six
 from schemas.change import Carrier
+from schemas.frozen import frozen
 
 CARRIERS_MAX = 5
 """Values of one dimension that are named, the largest shares first."""
@@ -22,7 +22,7 @@ LEAST_SHARE = 0.05
 """Of the change; who carries less is not named."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Ratio:
     """Sums over rows: of what is measured, and of what it is measured by (rows; for traffic the seconds)."""
 

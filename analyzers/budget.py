@@ -14,12 +14,13 @@ period, so a lookback is off by at most one part in 60.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.frozen import frozen
 from schemas.slo import DAY_US, ErrorBudget, Slo, period
 
 BINS = 768
@@ -38,7 +39,7 @@ Alert = Literal["NONE", "TICKET", "PAGE"]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Rule:
     """Burns when the rate is above `factor` over both lookbacks."""
 
@@ -70,7 +71,7 @@ def rules(window_us: int) -> tuple[Rule, ...]:
     return tuple(replace(rule, long_us=scaled(rule.long_us), short_us=scaled(rule.short_us)) for rule in MONTH_RULES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Count:
     """Requests and bad ones of one release, counted or taken back, in the window that begins at `start_us`."""
 
@@ -80,7 +81,7 @@ class Count:
     bad: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Ring:
     """Counts int64 (BINS, 2) of requests and bad ones; bin b, which begins at b * width, is in row b modulo BINS."""
 
@@ -108,7 +109,7 @@ class Ring:
         return int(requests), int(bad)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Release:
     """What one version did since it was first seen."""
 
@@ -117,7 +118,7 @@ class Release:
     seen_us: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Budget:
     """State of one objective. `burnt_us`: of each rule when it burnt last, 0 for never."""
 
@@ -129,7 +130,7 @@ class Budget:
     """Since when any alert is active."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Burn:
     """A rule now: rates over both lookbacks, None without requests; `active`: burning, or not over for long enough."""
 
@@ -140,7 +141,7 @@ class Burn:
     active: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Standing:
     """An objective now. `left` is 1 for an untouched budget and below 0 where more than all was spent; `spent` by version."""
 
@@ -229,7 +230,7 @@ def _standing(slo: Slo, budget: Budget, found: tuple[Burn, ...], now_us: int) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Limit:
     """What a low budget does to a rollout: each step takes `pace` times as long, or with None nothing goes on; and why."""
 

@@ -20,7 +20,9 @@ docs/judgement.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from schemas.frozen import frozen
 
 BELIEVED, BELIEVED_SAFE = 1.8, 1.8
 """Standard deviations of one window's excess that need no confirmation, for HARM (at alpha) and for SAFETY (at beta)."""
@@ -35,7 +37,7 @@ LEVEL_MEMORY = 0.9
 """Part of control's level that a window leaves of the one before."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Bursts:
     """The last windows' standardised excesses of the candidate, newest last; control's events per request lately."""
 
@@ -73,7 +75,7 @@ class Bursts:
         return BELIEVED_SAFE + self._confirmed(-1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Kept:
     """Parts, 0 to 1, of a window's events: of `candidate`'s what counts for HARM, of `control`'s what counts for SAFETY."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from analyzers.budget import Limit
 from analyzers.counts import mean_of_logs
@@ -12,6 +11,7 @@ from analyzers.digits import six
 from analyzers.sli import Reading
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import Needed
 
@@ -19,7 +19,7 @@ REQUESTS_MAX = 1e15
 """A forecast beyond this is no forecast."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Situation:
     """What the judge knows besides the trial; times are UTC microseconds of event time.
 
@@ -46,7 +46,7 @@ class Situation:
         return 1.0 if self.limit is None or self.limit.pace is None else self.limit.pace
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Case:
     """What the rules look at. `threshold` is what one enforced SLI needs alone, `limit` what the mean
     needs."""

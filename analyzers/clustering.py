@@ -14,7 +14,7 @@ is the number of requests that stick together, squared mean over mean, instead o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from analyzers.arm import PairWindow
 from analyzers.kernels import evidence_loops
 from schemas.delta import UNIT_BUCKETS
+from schemas.frozen import frozen
 
 Floats = npt.NDArray[np.float64]
 DEVIATIONS = 7.0
@@ -33,7 +34,7 @@ _BESSEL = UNIT_BUCKETS / (UNIT_BUCKETS - 1)
 _NONE: Floats = np.zeros(UNIT_BUCKETS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Clustering:
     """Sums over windows: `offset` of R^j and `rows` of N^j, float64 (128,); `variance` of nc nb / n."""
 

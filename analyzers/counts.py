@@ -20,7 +20,6 @@ time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -28,6 +27,7 @@ import numpy.typing as npt
 
 from analyzers.bursts import ALL, Kept
 from analyzers.kernels import evidence_loops
+from schemas.frozen import frozen
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -99,7 +99,7 @@ def _row(values: float | Floats) -> Floats:
     return values if isinstance(values, np.ndarray) else np.array([values], np.float64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Counts:
     """Sums of l over windows.
 

@@ -11,7 +11,7 @@ arm's rate in a window, G the cumulated residuals of the difference, z the windo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from analyzers.bursts import ALL, Bursts, Kept, believed
 from analyzers.kernels import evidence_loops
 from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
+from schemas.frozen import frozen
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float64] | npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ def bucket_sums(buckets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> Flo
     return np.bincount(buckets, values, UNIT_BUCKETS).astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Buckets:
     """One arm's requests and events per unit bucket in one window, (128,) each."""
 
@@ -43,7 +44,7 @@ class Buckets:
     events: Rows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Clumps:
     """Cumulative sums behind phi. Not a monoid: `scatter` depends on the order of windows.
 
@@ -143,7 +144,7 @@ class Clumps:
         return max(self.phi() if phi is None else phi, self.scatter.variance_of_pairs())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ShareClumps:
     """Sums behind phi_share (section 4): how unevenly units, not requests, fall to the arms. A monoid."""
 

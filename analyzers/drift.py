@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from analyzers.detectors.base import Found
+from schemas.frozen import frozen
 
 FIRST_ROWS = 30
 """Rows that only say what is usual."""
@@ -34,7 +34,7 @@ class River(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class State:
     """Rows since it began."""
 

@@ -16,10 +16,9 @@ producer repeats can fire it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.kernels import value_loops
+from schemas.frozen import frozen
 
 MISLABELLED_MAX = 0.01
 UNITLESS_MAX = 0.01
@@ -36,7 +35,7 @@ SAMPLED_MIN = 50
 COPIED_MIN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ArmQuality:
     """Sums over one arm's windows; of the rows in the hash sample (`sampled`) how many are `distinct`,
     and how many of these were `copied`.
@@ -101,7 +100,7 @@ class ArmQuality:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Gates:
     """Both arms' sums."""
 

@@ -15,20 +15,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from analyzers import account, reasons, tripwires
 from analyzers.case import Case, Situation, case_of, log_mean_harm
 from analyzers.sli import Weighed
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Action, Budget, Conclusion, Evidence, Needed
 
 _UNJUDGED = "neither sample ratio nor throughput is judged"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Judgement:
     """The part of a verdict that follows from evidence; `needed` is None once all is decided, `budget` where nothing is."""
 
@@ -41,7 +42,7 @@ class Judgement:
     budget: Budget | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Answer:
     action: Action
     conclusion: Conclusion

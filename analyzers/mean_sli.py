@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from analyzers.means import REQUESTS_MIN, Means, Sample, half_width, log_evidenc
 from analyzers.piece import Piece, gather
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, current_share
 from schemas.delta import QUARTERS
+from schemas.frozen import frozen
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ WORSE_SHARE = 0.1
 _QUARTER_MIDPOINTS: Floats = quarter_midpoint(np.arange(QUARTERS))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class MeanState:
     """`sign` is 1 where more is worse and -1 where less is; `shift` an absolute margin, 0 for a relative one.
 

@@ -14,7 +14,7 @@ looks both low and precise.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from analyzers.bursts import Bursts
 from analyzers.kernels import evidence_loops
 from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
+from schemas.frozen import frozen
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +41,7 @@ CV2_FLOOR = (math.log(2) / 64) ** 2 / 12
 better."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Sample:
     """One arm in one window: `n` values, their `mean` and `squares` = sum (x - mean)^2.
 
@@ -54,7 +55,7 @@ class Sample:
     sums: Floats | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Means:
     """Sums of section 3; `ratio` is 1 + tol. Not a monoid: `scatter` depends on the order of windows."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from analyzers.forecast import NINE_IN_TEN
 from analyzers.sli import Foreseen, Normal
 from analyzers.slis import kinds
 from analyzers.trial import enforced, plan_of
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec, SliSpec
 
 SECOND_US = 1e6
@@ -23,7 +23,7 @@ COST = 1.25
 effects. Measured: tests/analyzers/test_outlook.py."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class StepOutlook:
     """One step at its own weight: the candidate's `share` of both arms' traffic, their requests per second together, and
     the requests that each question takes there."""
@@ -35,7 +35,7 @@ class StepOutlook:
     foreseen: Foreseen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SliOutlook:
     """One SLI over all steps; times in seconds from the start, None: never, or not known without a level.
 
@@ -56,7 +56,7 @@ class SliOutlook:
     has_safety: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Outlook:
     """One experiment at `rate` requests per second of all arms. `promote_s`, `promote_most_s`: when a release as good as
     control may be promoted, median and nine in ten; None: never."""

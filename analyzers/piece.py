@@ -7,12 +7,11 @@ overtakes is dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from analyzers.arm import MeasureSum, PairWindow
+from schemas.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Piece:
     """One measure of both arms from `start_us` on."""
 

@@ -19,11 +19,11 @@ SAFETY only of errors and of mean latency; of traffic, cpu and memory nothing is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.frozen import frozen
 from schemas.sli import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ TIMED = frozenset({"latency_quantile", "apdex"})
 """Told by mean duration."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Dominating:
     """One producer of an arm, and its part of the arm's rows, 0 to 1."""
 
@@ -73,7 +73,7 @@ def safe_by_one(slis: Iterable[SliSpec], windows: Sequence[Arms]) -> tuple[SliSp
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Table:
     """Requests and events by window and producer, float64 (w, p)."""
 

@@ -14,10 +14,10 @@ any time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from analyzers.arm import PairWindow
 from analyzers.dispersion import ShareClumps
+from schemas.frozen import frozen
 
 TOLERANCE = 0.05
 PRIOR = 50.0
@@ -26,7 +26,7 @@ LOG_LIMIT = math.log(1000)
 EFFECTIVE_BUCKETS_MIN = 40.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SampleRatio:
     """The gate's state: the running step's counts and how far any step's evidence went.
 

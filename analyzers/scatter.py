@@ -9,7 +9,8 @@ anyway are added, so that a burst tells from the second window on, and what chan
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from schemas.frozen import frozen
 
 PRIOR = 10.0
 """Steps of the expected size that the first windows are mixed with."""
@@ -21,7 +22,7 @@ CHANCE = 1.0
 """Standard deviations, sqrt(3 / 2n) of n steps, by which the scatter may be above what is expected and mean nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Scatter:
     """Sums of squared steps between `windows`, and between pairs of them; `half`: the first of a pair that is not whole.
     Not a monoid: order counts."""

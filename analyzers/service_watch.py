@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 from analyzers import watch as watching
@@ -19,6 +19,7 @@ from analyzers.arm import ArmWindow, PairWindow
 from analyzers.judgement import Judgement
 from analyzers.slis import kinds
 from analyzers.watch import Change, Said, Watch
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec, SliSpec, load_specs
 from schemas.watching import Watching
 
@@ -48,7 +49,7 @@ rollback: {{window: 24h}}
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Watched:
     """One version, or WHOLE; `units`: most of its first requests had a unit. `harm` stands; `back`: windows in a row against
     that; `silent`: windows in a row without a request."""

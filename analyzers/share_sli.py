@@ -11,7 +11,6 @@ and phi is taken as ever, which is what lets an error budget bear an occasional 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +22,7 @@ from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, tilts
 from analyzers.dispersion import Buckets, Clumps
 from analyzers.interval import RATIOS, of_differences, of_ratios
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, error_buckets, scored
+from schemas.frozen import frozen
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ WORSE_RATIO = 1.5
 """The harm that is foreseen where nothing more is allowed."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class State:
     """`r0`, `d`: the margin; a relative one keeps a row of sums per ratio of the interval, an absolute one a
     tilt.

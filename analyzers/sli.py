@@ -6,7 +6,6 @@ order, ``read(state) -> Reading``. States are frozen and snapshot-able (`analyze
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.dispersion import Buckets
 from analyzers.kernels import evidence_loops
+from schemas.frozen import frozen
 from schemas.spec import SliSpec
 
 MID_FLIGHT_STARTS = 12
@@ -22,7 +22,7 @@ State = TypeVar("State")
 Weighed = tuple[float, float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Plan:
     """What the experiment fixes beforehand for all its SLIs.
 
@@ -42,7 +42,7 @@ class Plan:
     slis: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Reading:
     """An SLI's answer. `log_safety` None: it has no SAFETY. `needed`: requests of both arms together that
     SAFETY still takes at this traffic share (median), None where unknown. All floats are finite.
@@ -60,7 +60,7 @@ class Reading:
     needed: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Normal:
     """What is taken to be normal before anything was seen: the share of requests that fail, the coefficient of variation of
     times and measures, and the SLI's own `level` (a share, microseconds, bytes), None where nobody told.
@@ -71,7 +71,7 @@ class Normal:
     level: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Foreseen:
     """Median requests of both arms together: until SAFETY of a release as good as control, and until HARM alone of one
     that is `WORSE` times as much worse as is allowed. None: never, or not known without a level.
@@ -123,7 +123,7 @@ class Sli(Protocol[State]):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Starts:
     """Start points after the first, fixed beforehand: each later step's begin, times since the first
     window."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from analyzers import tripwires
@@ -14,13 +14,14 @@ from analyzers.sli import Plan
 from analyzers.slis import kinds
 from analyzers.strata import standardised
 from analyzers.tripwires import Wire
+from schemas.frozen import frozen
 from schemas.spec import ErrorBudget, ExperimentSpec, SliSpec
 
 RATE_MEMORY = 0.8
 """Part of the traffic rate that a window keeps from the one before: a memory of some five windows."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Trial:
     """State of one (experiment, candidate).
 

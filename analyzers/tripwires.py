@@ -7,14 +7,15 @@ tripped it were good: so a level at the limit does not flap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from analyzers.arm import DURATION, ArmWindow, PairWindow
 from analyzers.histogram import quantiles
+from schemas.frozen import frozen
 from schemas.tripwire import Tripwire
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Wire:
     """State of one tripwire, and what its rule says (`schemas.tripwire`). `run` windows in a row broke it, `calm` in a row did
     not; `since` and `last` are its value (a ratio, or microseconds) before the run and lately."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median, pstdev
 
 import numpy as np
@@ -30,6 +30,7 @@ from analyzers.judgement import Judgement, judge_watch
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced, plan_of
 from schemas.change import ChangeKind
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec, SliSpec, Step
 from schemas.verdict import Conclusion
 
@@ -51,7 +52,7 @@ SPIKE_WINDOWS = 36
 """What lasts longer is not waited for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Change:
     """When an SLI changed (estimate, and where it may lie, microseconds), and its mean before and after."""
 
@@ -64,7 +65,7 @@ class Change:
     kind: ChangeKind = "change"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Said:
     """What is to be said after a window, and of which change."""
 
@@ -72,7 +73,7 @@ class Said:
     change: Change
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Series:
     """One enforced SLI: `values` of the latest windows, NaN where it had none; `spike`: one that is not over, up to
     the window where it was furthest."""
@@ -83,7 +84,7 @@ class Series:
     spike: Change | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Question:
     """`reference`: starts of the windows from before the change; the first `used` of them are spent."""
 
@@ -93,7 +94,7 @@ class Question:
     used: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Watch:
     """One promoted candidate, or a version of a service that no experiment judges (`promoted` False). `starts` of the windows
     whose values are kept, `next_us` that of the next one."""

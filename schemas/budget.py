@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from schemas.frozen import frozen
 from schemas.record import Record
 
 BudgetAlert = Literal["NONE", "TICKET", "PAGE"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class BudgetBurn(Record):
     """One multi-window alert rule: it burns when both rates are above `factor` and enough requests were bad."""
 
@@ -24,7 +24,7 @@ class BudgetBurn(Record):
     burning: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class BudgetStatus(Record):
     """Times are UTC microseconds; `left` is 1 for an untouched budget, below 0 where more than all was spent."""
 

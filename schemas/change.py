@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from schemas.frozen import frozen
 from schemas.record import Record
 
 ChangeKind = Literal["change", "anomaly"]
 """An anomaly is over: nothing acts on it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Carrier(Record):
     """One value of one dimension (version, segment, endpoint, instance); `value` None: all other rows.
 
@@ -27,7 +27,7 @@ class Carrier(Record):
     after: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Link(Record):
     """Something that happened near a change; `time` is UTC microseconds."""
 
@@ -36,7 +36,7 @@ class Link(Record):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ChangeEvent(Record):
     """A change of one SLI: when it began (estimate, and where it may lie), its levels before and after in the SLI's unit. Of
     an anomaly `latest_at` is when it was seen last, `after` its furthest."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar, Self, cast
 
+from schemas.frozen import frozen
 from schemas.record import Record, plain
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SpecApplied(Record):
     """An experiment's specification, in force from here on; `document` is its YAML as written."""
 
@@ -18,7 +19,7 @@ class SpecApplied(Record):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Command(Record):
     """What a person asked for: approve, pause, resume, promote, abort or rollback."""
 
@@ -27,7 +28,7 @@ class Command(Record):
     variant: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class WeightIntent(Record):
     """Traffic is about to be shifted to `weights` (share per variant)."""
 
@@ -37,7 +38,7 @@ class WeightIntent(Record):
     verdict_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class WeightApplied(Record):
     """Traffic was shifted to `weights` and read back."""
 
@@ -46,7 +47,7 @@ class WeightApplied(Record):
     weights: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Annotation(Record):
     """A deploy, a change of configuration; shown on charts."""
 
@@ -60,7 +61,7 @@ _BODIES: dict[str, type[Body]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Control(Record):
     """One record of the control topic; `time` is UTC microseconds."""
 

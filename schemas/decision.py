@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from schemas.frozen import frozen
 from schemas.record import Record
 
 Outcome = Literal["PLANNED", "DONE", "REFUSED", "FAILED"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Decision(Record):
     """`weights` is the share per variant once the decision is carried out; `time` is UTC microseconds."""
 

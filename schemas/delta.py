@@ -7,10 +7,10 @@ A range is a block of a source partition up to an offset; a cell is what its row
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from schemas import codec
+from schemas.frozen import frozen
 from schemas.record import Record, plain
 
 SAMPLE_RATE_ONE = 1 << 20
@@ -29,7 +29,7 @@ OTHER = "__other__"
 CellKey = tuple[str | None, str, str, str, str | None, tuple[str | None, ...], int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Measure(Record):
     """One measure over the rows of a cell that carry it; `total` is exact, in the measure's resolution."""
 
@@ -40,7 +40,7 @@ class Measure(Record):
     joint: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Cell(Record):
     """What the rows of one range say about one key and window; `window` is its start in UTC microseconds."""
 
@@ -81,7 +81,7 @@ class Cell(Record):
         return cls(**values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Cells(Record):
     """Cells of one key in one block that changed since they were last sent."""
 
@@ -98,7 +98,7 @@ class Cells(Record):
         return cls(**values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Progress(Record):
     """How far a block was read. `rows_d` is the sum of `seen` over the block's cells in this delta partition."""
 
@@ -117,7 +117,7 @@ class Progress(Record):
     wall_time: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ControlCopy(Record):
     """A record of the control topic, copied into this log so that its order with the data is part of the log.
 
@@ -129,7 +129,7 @@ class ControlCopy(Record):
     previous: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Truncated(Record):
     """Offsets [start, end) that retention removed before they could be read again."""
 
@@ -140,7 +140,7 @@ class Truncated(Record):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Claim(Record):
     """A judge takes this partition over: its epoch is `base` plus the offset of this record, so no two have the same."""
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from schemas.frozen import frozen
 from schemas.located import Errors, Finding, read
 from schemas.model import Identifier, Model, Share, Text, validated
 from schemas.record import Record
@@ -41,7 +41,7 @@ split: {on: 10%, off: 90%}
 Value = bool | int | float | str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class FlagChange(Record):
     """One record of the flags topic, the newest of a key counts; `document` is the flag's YAML, None once it is gone."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal
 
+from schemas.frozen import frozen
 from schemas.record import Record
 
 Severity = Literal["critical", "error", "warning", "info"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Incident(Record):
     """`key` tells it from others: all news of one incident have one key and one `started`. Times are UTC microseconds."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from schemas.frozen import frozen
 from schemas.record import Record
 
 Circuit = Literal["CLOSED", "OPEN", "HALF_OPEN"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class ProbeResult(Record):
     """`error_ratio` is the share of recent probes that failed; `services` are those that depend on the target."""
 

@@ -18,11 +18,11 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from schemas.frozen import frozen
 from schemas.located import is_list, is_mapping
 from schemas.model import Identifier, Model
 
@@ -111,7 +111,7 @@ def encoded(kind: str, value: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(name), name, len(value), value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Signer:
     """Signs with the one private key that is configured."""
 
@@ -140,7 +140,7 @@ class Signer:
         return json.dumps(envelope, separators=(",", ":")).encode()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Keys:
     """Public keys that are trusted, by id; none at all means that signatures are not asked for."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.frozen import frozen
 from schemas.located import is_mapping
 from schemas.model import DURATION_PATTERN, Identifier, Model, inner_share, positive_duration, suggestion
 from schemas.units import Dimension, Tolerance, parse_tolerance
@@ -23,7 +23,7 @@ from schemas.units import Dimension, Tolerance, parse_tolerance
 Limit = Literal["max_increase", "max_decrease"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class SliType:
     """What a spec may say of one type. `dimension` None: its `field`'s; `default`: of the first limit."""
 

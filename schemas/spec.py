@@ -11,13 +11,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from schemas.errors import UserError
+from schemas.frozen import frozen
 from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
 from schemas.model import DurationUs, Identifier, Model, PositiveUs, Share, Text, validated
 from schemas.sli import SLI_TYPES, SliSpec, SliType
@@ -164,7 +165,7 @@ class Rollback(Model):
     to: Identifier = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Origin:
     """Where a spec was written."""
 

@@ -6,9 +6,10 @@ All raise ValueError with a sentence that says what would be right.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NoReturn
+
+from schemas.frozen import frozen
 
 DURATION_MAX_US = 3650 * 86_400_000_000
 """Ten years: a longer duration is a slip."""
@@ -51,7 +52,7 @@ RELATIVE_MAX = 100.0
 """A tolerance above 10,000 % is a slip."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Tolerance:
     """How much worse is still fine: relative (0.1 is 10 %) or absolute (0.005: 0.5pp; us, bytes)."""
 

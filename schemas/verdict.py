@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from schemas.change import ChangeEvent
+from schemas.frozen import frozen
 from schemas.record import Record
 
 Action = Literal["CONTINUE", "ADVANCE", "PROMOTE", "HOLD", "ROLLBACK"]
@@ -21,7 +21,7 @@ WATCHED = "watch."
 FINAL: frozenset[Action] = frozenset({"PROMOTE", "ROLLBACK"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Evidence(Record):
     """One SLI of one candidate. `effect`, `lower` and `upper` are in the tolerance's own unit."""
 
@@ -42,7 +42,7 @@ class Evidence(Record):
     status: EvidenceStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Needed(Record):
     """What an SLI still needs at current traffic; None where unknown."""
 
@@ -50,7 +50,7 @@ class Needed(Record):
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Budget(Record):
     """The two error budgets as they stand for one candidate.
 
@@ -75,7 +75,7 @@ class Budget(Record):
     safety_threshold: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Verdict(Record):
     """One answer about one candidate. Times are UTC microseconds; `offsets` maps "topic/partition" to an offset."""
 

@@ -6,12 +6,13 @@ Events are read one by one, so who reads them can stop at a limit before the par
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
+
+from schemas.frozen import frozen
 
 Place = tuple[int, int]
 """Line and column, both from 1."""
@@ -27,7 +28,7 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Event:
     """`index`: characters before it; `plain`: a scalar without quotes; `anchor`: for an alias its target."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.delta import AFFECTED_MAX, OTHER
+from schemas.frozen import frozen
 from streams.governance import INTEGER_MEASURES, reason
 from streams.kernels import admission, cell_bytes, tally
 from streams.layout import Layout
@@ -31,7 +31,7 @@ LARGEST_KEY_BYTES, LARGEST_COUNT_BYTES, CELL_BYTES, MEASURE_BYTES = 5, 3, 256, 6
 """Bounds of what is written: of a key and its count, and of what a cell and a measure have beside keys and texts."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Rejected:
     """A row that is not counted among `rows`: quarantined (it has a key), or dead (it has none)."""
 
@@ -40,7 +40,7 @@ class Rejected:
     dead: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class CellGroup:
     """Avro bodies of `cells` cells of one key, end to end."""
 

@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.frozen import frozen
 from streams.kernels import avro_walk as kernel
 from streams.rows import LONGS, TEXTS, Rows
 
@@ -35,7 +35,7 @@ class NotFlat(ValueError):
     """The schema has a field that the walk does not know: a nested record, an array, a union of several types."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Program:
     """What to read in which order, int64 (fields, 4); see `streams.kernels.avro_walk`."""
 

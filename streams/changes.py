@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from analyzers import watch as watching
@@ -18,6 +17,7 @@ from analyzers.watch import Change
 from schemas.change import Carrier, ChangeEvent, Link
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied
 from schemas.delta import OTHER
+from schemas.frozen import frozen
 from schemas.sli import SliSpec
 from streams.parts import SHARED, Counts, Levels, levels
 from streams.windows import Group, Windows
@@ -36,7 +36,7 @@ EVERYWHERE = ""
 """The service of what concerns all."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Note:
     """Something that happened, to experiments on that service."""
 
@@ -103,7 +103,7 @@ def event(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Range:
     """Sums over windows: of all rows, by version, and by dimension and value."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Self
 
 from schemas.config import Config
+from schemas.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Clock:
     """`speed` seconds pass in a real one."""
 

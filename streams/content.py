@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from analyzers.arm import ArmWindow
+from schemas.frozen import frozen
 from streams import deltas
 from streams.fold import SourceKey
 from streams.parts import Label
@@ -15,7 +16,7 @@ FOLDED_PARTS_MAX = 16
 """Cells of complete blocks that wait to be added up."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Names:
     """Versions and variants that an experiment's spec names, and what it compares within."""
 

@@ -18,6 +18,7 @@ from analyzers.judgement import Judgement, judge
 from analyzers.trial import Trial
 from analyzers.watch import PAIRS, Change, Watch
 from schemas.control import WeightApplied, WeightIntent
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Phase
 from streams.producers import dominated
@@ -30,7 +31,7 @@ CHECKPOINT_WINDOWS = 36
 """Closed windows between two checkpoints of the trials."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Judged:
     """What is to be said of a candidate at the end of a window, in which step."""
 

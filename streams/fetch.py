@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition, cimpl
 
+from schemas.frozen import frozen
 from streams.kernels import messages as kernel
 from streams.packed import Ints, Packed
 
@@ -31,7 +32,7 @@ HANDLE_OFFSET = object.__basicsize__
 """Of `rd_kafka_t *` in confluent-kafka's object: behind its reference count and its type."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Records:
     """n records of one topic in the order in which they came; `partition`, `offset`, `kafka_us` int64 (n,), Kafka's timestamps
     in microseconds; `keyed` bool (n,) tells a record without a key from one whose key is empty."""
@@ -54,7 +55,7 @@ class Records:
         return self.keys[i] if self.keyed[i] else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Ended:
     """The end of the partition was reached."""
 
@@ -62,7 +63,7 @@ class Ended:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Failed:
     """Something is wrong with the partition, at that offset if it has one, or, where there is none, with the consumer."""
 
@@ -71,7 +72,7 @@ class Failed:
     offset: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Fetched:
     """Records by topic, and what else was told meanwhile; of each partition, its end came behind its records."""
 

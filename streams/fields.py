@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from schemas import codec
 from schemas.event import COLUMNS, REQUIRED
+from schemas.frozen import frozen
 from streams.kernels.slots import BOOL, FLOAT, INT, NULL, NUMERAL, OTHER, TEXT, times
 from streams.rows import LONGS, TEXTS, Rows
 
@@ -34,7 +35,7 @@ UNUSABLE, LARGEST = -(1 << 62), 1 << 62
 YES, NO = ("true", "True", "TRUE", "1", "yes"), ("false", "False", "FALSE", "0", "no")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Slots:
     """What was found in n records at the wanted places; see `streams.kernels.slots`."""
 
@@ -86,7 +87,7 @@ class Slots:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Field:
     """Where one column comes from: slots, unit, and what stands for nothing (None: nothing does)."""
 
@@ -101,7 +102,7 @@ class Field:
         return FACTORS[self.unit or "us"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Fields:
     """All columns of an input. `paths` are the distinct places wanted in a record: one slot each."""
 

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from schemas.delta import Progress, Truncated
+from schemas.frozen import frozen
 from streams.deltas import PackedCell, PackedCells, labels_of
 
 SourceKey = tuple[str, int]
 """Topic id and partition."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Counted:
     """Verified cells of the open block; each replaces what its source said of that key before."""
 
@@ -29,21 +30,21 @@ class Counted:
     cells: list[PackedCell]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Folded:
     """The open block of that source is complete: what was counted of it stays for good."""
 
     source: SourceKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Advanced:
     """The source's cut moved: its frontier, or the time up to which it is known to be idle."""
 
     source: SourceKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Conflict:
     """One identity with two contents: some ingest is not pure."""
 
@@ -52,7 +53,7 @@ class Conflict:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Lost:
     """Offsets [start, end) of the source will never be counted."""
 
@@ -61,7 +62,7 @@ class Lost:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Foreign:
     """A delta of another layout: some ingest runs with another configuration."""
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.delta import Progress, Truncated, cells_head, encode_delta, join_cells
+from schemas.frozen import frozen
 from streams.aggregate import OpenBlock, Rejected
 from streams.layout import Layout
 from streams.rows import Rows
@@ -30,7 +31,7 @@ CELLS_PER_MESSAGE = 128
 """More are split over several records; each is valid by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Send:
     """An encoded delta for one partition of the delta topic; its report goes to `Ingest.delivered` with `token`."""
 
@@ -40,7 +41,7 @@ class Send:
     token: Token
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Token:
     """Which table, and which of its blocks, a message belongs to."""
 
@@ -49,7 +50,7 @@ class Token:
     block: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Reread:
     """Seek to `offset` and read again; `Ingest.sought` confirms it."""
 
@@ -57,7 +58,7 @@ class Reread:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Restart:
     """Something was not delivered: forget the partition, assign it again at `offset`."""
 
@@ -68,7 +69,7 @@ class Restart:
 Output = Send | Reread | Restart
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Run:
     """Records of one source partition with consecutive offsets; `kafka_us` int64 (n,) are their Kafka timestamps.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from schemas.change import ChangeEvent
+from schemas.frozen import frozen
 from schemas.verdict import Verdict
 from streams import changes
 from streams.experiment import Judged
@@ -15,7 +15,7 @@ from streams.windows import Group
 VERDICT_NAMESPACE = uuid.UUID("6f0d3c1e-3a86-5d2b-9a51-0d5e4b7c9a11")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Subject:
     """Of what a verdict is, `sequence` counting; `digest` is that of its configuration."""
 

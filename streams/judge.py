@@ -9,7 +9,6 @@ no timer and no I/O; a judge that stands still says nothing, and `expires_at` tu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from analyzers import service_watch
 from analyzers.watch import Change
@@ -18,6 +17,7 @@ from schemas.change import ChangeEvent
 from schemas.codec import Malformed, UnknownSchema
 from schemas.control import Annotation, Command, Control, SpecApplied, WeightApplied, WeightIntent
 from schemas.delta import Claim, ControlCopy, Progress, Truncated
+from schemas.frozen import frozen
 from schemas.located import Errors
 from schemas.spec import ExperimentSpec, load_specs
 from schemas.verdict import Verdict
@@ -39,7 +39,7 @@ ROUND_US = 1_000_000
 """Least recorded time between two rounds of judgement."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Repair:
     """Blocks of a source from `first_block` on must be emitted again."""
 
@@ -47,7 +47,7 @@ class Repair:
     first_block: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Alarm:
     """Something an operator must know; one sentence."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
 from schemas import __version__
 from schemas.config import Config
+from schemas.frozen import frozen
 from schemas.slo import Slo
 from schemas.watching import Watching
 from streams.layout import Layout
@@ -17,7 +18,7 @@ from streams.windows import UNNAMED_MAX
 CODE_VERSION = f"davy {__version__}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class JudgeSettings:
     """Of one judge. Times are microseconds."""
 

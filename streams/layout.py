@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
 
 from analyzers import histogram
 from schemas.config import Config
+from schemas.frozen import frozen
 from streams.formats import identity
 
 AGGREGATE_VERSION = 2
 """Raised only when the meaning of the aggregate changes, so that ordinary releases roll."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Layout:
     """Times in microseconds; `measures` are (name, resolution) of the registered ones, in order of name; `inputs` says per
     source topic what its rows depend on besides its records, as JSON text."""

@@ -8,17 +8,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.frozen import frozen
+
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Packed:
     """Record i lies in ``[begin[i], end[i])`` of `data`: uint8, not writeable; `begin` and `end` int64 (n,)."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.config import Config
 from schemas.errors import UserError
+from schemas.frozen import frozen
 from streams import kafka
 from streams.fetch import Fetched, Source, fetching
 from streams.ingest import Reread, Restart
@@ -39,7 +39,7 @@ some 740,000, since one that has emptied its queue waits until a second has pass
 log = structlog.get_logger("ingest")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Assigned:
     source: Source
     offset: int
@@ -47,18 +47,18 @@ class Assigned:
     """Where reading should have begun, had retention left it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Revoked:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Sought:
     source: Source
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Commit:
     places: list[TopicPartition]
 

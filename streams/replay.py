@@ -9,7 +9,7 @@ recorded ledger.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from schemas.control import Control, SpecApplied, WeightApplied
 from schemas.decision import Decision
 from schemas.delta import ControlCopy, Progress, cells_head, join_cells
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Verdict
 from streams import deltas
@@ -37,7 +38,7 @@ OUTLIER_US = 24 * 3_600_000_000
 SOURCE = "recorded"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Recording:
     """Rows in order of event time; `times` int64 (n,) are their UTC microseconds, `outliers` how many were left out."""
 

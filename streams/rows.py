@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from schemas.frozen import frozen
 
 TEXTS = (
     "service", "environment", "version", "experiment_id", "variant", "segment", "unit_id", "instance", "endpoint",
@@ -20,7 +21,7 @@ COLUMNS = ("start", "length", "longs", "present", "values", "has")
 """Arrays of `Rows` with a column for each row."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Rows:
     """n events. `start` int64 (9, n) and `length` int32 (9, n), -1 for null, are where the `TEXTS` lie in `data` uint8;
     `longs` int64 (6, n) and `present` uint8 (6, n) are the `LONGS`; `rate` float64 (n,) the sampling rate; `values` float64

@@ -7,17 +7,17 @@ it.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
 
 from schemas.errors import UserError
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec, load_specs
 
 SECOND_US = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Effect:
     """How the candidate differs: errors are added to control's ratio, the rest are factors."""
 
@@ -27,7 +27,7 @@ class Effect:
     memory: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Shock:
     """Trouble that both arms share, `length_us` long in every `period_us`, from `start_us` within it on."""
 
@@ -38,7 +38,7 @@ class Shock:
     latency: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Scenario:
     """Traffic of one service with an experiment on it; all rates are per second of event time.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from analyzers import service_watch, snapshot
@@ -19,6 +19,7 @@ from analyzers.judgement import Judgement
 from analyzers.service_watch import WHOLE, Watched
 from analyzers.watch import Said
 from schemas.delta import OTHER
+from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import WATCHED
 from schemas.watching import Watching
@@ -44,7 +45,7 @@ Judged = Callable[[Group], bool]
 """Whether an experiment looks after these requests."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Word:
     """What is to be said of a version, or of all of a service, at the end of a window; `sequence` counts by service."""
 

@@ -7,14 +7,14 @@ nobody knows a request's odds, so windows that touch the interval are no evidenc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from schemas.control import WeightApplied, WeightIntent
+from schemas.frozen import frozen
 
 Weights = Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Shift:
     """One change of weights; `applied_us` is None while it is under way. Times are UTC microseconds."""
 
@@ -25,7 +25,7 @@ class Shift:
     weights: Weights
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Traffic:
     """All shifts of an experiment, in the order in which they were announced."""
 

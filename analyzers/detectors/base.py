@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from schemas.frozen import frozen
 
 State = TypeVar("State")
 Times = "array[int]"
 Values = "array[float]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Found:
     """Per row: `scores` in [0, 1], how abnormal it is; `changes` 1 where it tells that the series changed, else 0."""
 

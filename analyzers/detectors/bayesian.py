@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzers.detectors.base import Found
+from schemas.frozen import frozen
 
 FloatArray = npt.NDArray[np.float64]
 HAZARD = 1 / 1000
@@ -26,7 +26,7 @@ KAPPA, ALPHA = 0.1, 2.0
 LARGEST = 1e150
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class State:
     """`first`: rows for the prior; then per length of run its ln probability, and the posterior of its mean and variance.
     `told`: the current run was told."""

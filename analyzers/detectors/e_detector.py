@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 
 from analyzers.detectors.base import Found
+from schemas.frozen import frozen
 
 AVERAGE_RUN_ROWS = 10_000
 POWERS = (0.1, 0.3)
@@ -23,7 +23,7 @@ ROWS_MAX = 50_000
 """Rows that ranks are taken among; then it starts again, as after a change, but tells none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class State:
     """`ordered`: rows since the last change, by size; `sums`: R per bet, upwards then downwards."""
 

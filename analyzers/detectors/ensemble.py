@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 
 from analyzers.detectors import extremes, seasonal
 from analyzers.detectors.base import Found
+from schemas.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class State:
     """Those of the two."""
 

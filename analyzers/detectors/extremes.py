@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 
 from analyzers.detectors.base import Found, seconds, share
 from analyzers.kernels import extremes as kernel
 from analyzers.native import Native
+from schemas.frozen import frozen
 
 HALF = 1.6
 """The sum of the views' excesses that has the score 1/2: the best threshold on the tuning half of docs/detection.md."""
 LOOP = Native(kernel.extremes, arrays=4)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class State:
     """`memory`: places are named in the kernel."""
 

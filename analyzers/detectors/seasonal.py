@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 
 from analyzers.detectors.base import Found, seconds
 from analyzers.kernels import seasonal as kernel
 from analyzers.native import Native
+from schemas.frozen import frozen
 
 AVERAGE_RUN_ROWS = 10_000
 """Without a change, on average no earlier alarm."""
@@ -19,7 +19,7 @@ ABSOLUTE_TO_SD = math.sqrt(math.pi / 2)
 LOOP = Native(kernel.seasonal, arrays=6)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class State:
     """`memory`: places are named in the kernel."""
 

@@ -15,7 +15,7 @@ standardisation).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Self
 
@@ -32,6 +32,7 @@ from analyzers.kernels import value_loops
 from analyzers.mean_sli import WORSE_SHARE
 from analyzers.piece import Piece, gather
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, show_duration
+from schemas.frozen import frozen
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +49,7 @@ _HARM, _SAFETY = 0, 1
 _PROFILE_STEP = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Profile:
     """A histogram with weights, float64 (n,), of the bins from `base` on."""
 
@@ -71,7 +72,7 @@ class Profile:
         return float(MIDPOINTS[self.base + value_loops().weighted_quantile(self.weights, p)])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class State:
     """`slow_b`, `slow_b_shifted`: control's requests beyond the SAFETY threshold and beyond it plus
     tolerance; their ratio is what an equal candidate would show. `last_control`, `last_candidate`: the last

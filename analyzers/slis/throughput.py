@@ -9,7 +9,6 @@ normal traffic is not asked for at promotion. Not judged while weights change or
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +21,7 @@ from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.interval import RATIOS, of_ratios
 from analyzers.sample_ratio import share_clumps, traffic
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, Weighed
+from schemas.frozen import frozen
 from schemas.spec import SliSpec
 
 Floats = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ WEIGHT_ONE = 1 << 20
 """A row that was kept for certain has this weight."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class State:
     """`kept` is 1 - max_decrease; `seconds` of evidence, `expected` candidate requests in them."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.config import Config, Input
+from schemas.frozen import frozen
 from streams.packed import Packed
 from streams.rows import Rows
 
@@ -18,7 +18,7 @@ Headers = Sequence[Any]
 """Per record its headers as the Kafka library gives them: (name, value) pairs, or None where it has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Reject:
     """What cannot be used of a record: its place in the batch, why, and how many rows that would have been."""
 
@@ -27,7 +27,7 @@ class Reject:
     rows: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Decoded:
     """`index` int64 (rows,), ascending, is each row's record in the batch. A record may give no row, one, or many. `rejects`
     are in order of their index."""

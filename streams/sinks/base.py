@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from schemas.config import Config
 from schemas.errors import InfrastructureError, UserError
+from schemas.frozen import frozen
 from streams.sinks.columns import Columns
 from streams.sinks.tables import Row
 
@@ -43,7 +43,7 @@ class StoreUnavailable(InfrastructureError):  # a state, told as a sentence
     """The store cannot be reached, or another process has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Result:
     """Rows in the order of `columns`; values are JSON's own, times ISO 8601, NaN and infinities None."""
 
@@ -98,7 +98,7 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Sink:
     """What one module of this package exports as `SINK`: which addresses it serves (None: no address), and
     how it opens."""

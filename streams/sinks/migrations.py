@@ -8,9 +8,9 @@ the old number. Nothing is changed in a database that a newer Davy has made, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from schemas.frozen import frozen
 from streams.sinks.base import StoreUnavailable
 from streams.sinks.ddl import STORED, VIEWS, creations, retention, views
 from streams.sinks.tables import MODERN, ROLLED, VERDICTS, WINDOWS, Dialect, Table
@@ -47,7 +47,7 @@ class Database(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Found:
     """What is in a database: engines by table, and columns as (table, name)."""
 
@@ -84,7 +84,7 @@ class Found:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Migration:
     """The step to `number`. `statements` are those that are still needed."""
 

@@ -9,7 +9,6 @@ compression, TLS and errors are the driver's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +22,7 @@ from clickhouse_driver import writer as driver_writer  # pyright: ignore[reportM
 from clickhouse_driver.errors import Error  # pyright: ignore[reportMissingTypeStubs]
 from clickhouse_driver.protocol import ClientPacketTypes  # pyright: ignore[reportMissingTypeStubs]
 
+from schemas.frozen import frozen
 from streams.sinks.tables import KEYS, VALUES, Dialect, Table
 
 pa: Any = pyarrow
@@ -145,7 +145,7 @@ def _lists(lists: Any, *columns: tuple[str, Any]) -> Parts:
         yield from _data(spec, values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Block:
     """A table's rows as the engine's columns."""
 

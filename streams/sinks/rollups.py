@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from schemas.frozen import frozen
 from streams.sinks.tables import ROLLED, WINDOWS, Dialect, Table
 
 SECOND_US = 1_000_000
@@ -19,7 +19,7 @@ _QUANTILES = ("p50_us", "p90_us", "p95_us", "p99_us", "p999_us")
 _SUMS = ("rows", "errors", "requests", "late", "quarantined", "duplicates")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Rollup:
     """Buckets of `seconds` made of another table's rows."""
 

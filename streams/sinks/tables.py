@@ -13,8 +13,9 @@ whole seconds beside `<name>_us` with the exact microseconds, and a map is two a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from schemas.frozen import frozen
 
 Kind = Literal[
     "text",
@@ -41,7 +42,7 @@ Row = Mapping[str, Any]
 """Values by column name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Table:
     """One base table. Of rows with the same `key` the one with the highest `version` is seen, of equals the
     last."""
@@ -64,7 +65,7 @@ class Table:
         return f"{self.name}_raw"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Part:
     """How one kind becomes one column of an engine."""
 
@@ -79,7 +80,7 @@ class Part:
         return f"{self.type} CODEC({self.codec})" if self.codec else self.type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Dialect:
     """What an engine's SQL can say."""
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
@@ -23,6 +22,7 @@ import pyruhvro
 from fastavro.read import HEADER_SCHEMA
 
 from schemas.errors import UserError
+from schemas.frozen import frozen
 from streams.encode import bodies, schema_text
 from streams.sources.base import Reject, columns, conform
 
@@ -69,7 +69,7 @@ class Avro:
 SOURCE = Avro()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class _Reading:
     path: Path
     file: IO[bytes]

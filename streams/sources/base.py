@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Protocol
 
@@ -16,12 +15,13 @@ from typing_extensions import TypedDict  # pydantic asks for it below Python 3.1
 from schemas import codec
 from schemas.errors import UserError
 from schemas.event import REQUIRED
+from schemas.frozen import frozen
 from streams.columns import EVENT_SCHEMA
 
 INT64 = 2**63
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Reject:
     """Rows that could not be used: `place` as people find it (file:line, or file and row), `rows` how
     many."""
