@@ -133,6 +133,15 @@ def read(state: MeanState) -> Reading:
     )  # fmt: skip
 
 
+def glance(measure: MeasureSum) -> float:
+    """The mean of one window alone, winsorised by its own quantile; NaN below `ROWS_MIN` values."""
+    if measure.rows < ROWS_MIN:
+        return math.nan
+    keys, counts, loops = measure.histogram.keys, measure.histogram.counts, value_loops()
+    top = loops.quantiles(keys, counts, np.array([CAP_QUANTILE]))[0]
+    return loops.moments(keys, counts, MIDPOINTS, CAP_FACTOR * MIDPOINTS[top])[1]
+
+
 def _sample(measure: MeasureSum, cap: float, units: bool) -> Sample:
     """Winsorised moments of one arm; bins and quarter octaves stand for their midpoints."""
     keys, counts = measure.histogram.keys, measure.histogram.counts

@@ -11,6 +11,7 @@ and phi is taken as ever, which is what lets an error budget bear an occasional 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -158,6 +159,12 @@ class ShareSli:
             offset + factor * baseline, offset + factor * candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, self._needed(state, log_safety, phi),
         )  # fmt: skip
+
+    def glance(self, sli: SliSpec, plan: Plan, arm: ArmWindow, seconds: float) -> float:
+        """The share of one window alone."""
+        requests, events = self.score(arm, self.detail(sli)) if arm.rows else (0.0, 0.0)
+        offset, factor = self.scale(sli, plan)
+        return offset + factor * events / requests if requests else math.nan
 
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
         """Section 6. Without a control the candidate is taken to fail as often as the objective allows."""

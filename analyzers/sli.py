@@ -114,6 +114,10 @@ class Sli(Protocol[State]):
         """What is known now."""
         ...
 
+    def glance(self, sli: SliSpec, plan: Plan, arm: ArmWindow, seconds: float) -> float:
+        """What one arm's window alone says, in the unit of `read`; NaN where that is nothing. For detectors, not evidence."""
+        ...
+
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
         """What it takes where the candidate has `share`, 0 to 1 exclusive, of both arms' traffic."""
         ...

@@ -17,6 +17,8 @@ from analyzers.tripwires import Wire
 from schemas.frozen import frozen
 from schemas.spec import ErrorBudget, ExperimentSpec, SliSpec
 
+USUAL_BUDGET = ErrorBudget()
+"""Where a spec has none."""
 RATE_MEMORY = 0.8
 """Part of the traffic rate that a window keeps from the one before: a memory of some five windows."""
 
@@ -68,7 +70,7 @@ def plan_of(spec: ExperimentSpec) -> Plan:
     return Plan(
         spec.randomization != "request", spec.policy.alpha / max(len(spec.candidates), 1), spec.policy.beta,
         max(len(spec.steps), 1), sum(step.duration_us for step in spec.steps),
-        (spec.error_budget or ErrorBudget()).objective, spec.mode == "absolute",
+        (spec.error_budget or USUAL_BUDGET).objective, spec.mode == "absolute",
         max(sum(enforced(spec, sli) for sli in spec.slis), 1),
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import replace
-from statistics import median, pstdev
+from statistics import median
 
 import numpy as np
 
@@ -175,7 +175,8 @@ def _spike(sli: SliSpec, held: Series, seen: float, pair: PairWindow) -> tuple[C
             return None, None
         before = median(usual)
         allowed = sli.tolerance.value * (abs(before) if sli.tolerance.kind == "relative" else 1.0)
-        if abs(seen - before) <= max(SPIKE_SIGMAS * pstdev(usual), allowed):
+        away = abs(seen - before)
+        if away <= allowed or away <= SPIKE_SIGMAS * _spread(usual):
             return None, None
         return Change(sli.name, start_us, start_us, start_us, before, seen, "anomaly"), None
     away, furthest = abs(seen - spike.before), abs(spike.after - spike.before)
@@ -183,6 +184,12 @@ def _spike(sli: SliSpec, held: Series, seen: float, pair: PairWindow) -> tuple[C
     if not lasts:
         return None, spike
     return replace(spike, latest_us=start_us, after=seen if away > furthest else spike.after), None
+
+
+def _spread(values: list[float]) -> float:
+    """Standard deviation; `statistics.pstdev` computes in fractions, which takes forty times as long."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / len(values))
 
 
 def _told(
@@ -195,10 +202,7 @@ def _told(
 
 def value(spec: ExperimentSpec, sli: SliSpec, content: ArmWindow, pair: PairWindow) -> float:
     """What an SLI reads in one window alone; NaN where nothing."""
-    kind = kinds()[sli.type]
-    alone = PairWindow(pair.start_us, pair.end_us, content, content, 0.5, 0, steady=True)
-    read = kind.read(kind.step(kind.start(sli, plan_of(spec)), alone)).candidate
-    return math.nan if read is None else read
+    return kinds()[sli.type].glance(sli, plan_of(spec), content, (pair.end_us - pair.start_us) / 1e6)
 
 
 def _ask(spec: ExperimentSpec, watch: Watch, change: Change, pair: PairWindow) -> tuple[Watch, Said | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzers import mean_sli
-from analyzers.arm import DURATION, PairWindow
+from analyzers.arm import DURATION, ArmWindow, PairWindow
 from analyzers.mean_sli import MeanState
 from analyzers.sli import Foreseen, Normal, Plan, Reading, Weighed, show_duration
 from schemas.spec import SliSpec
@@ -30,6 +30,10 @@ class LatencyMean:
     def read(self, state: MeanState) -> Reading:
         """What is known now."""
         return mean_sli.read(state)
+
+    def glance(self, sli: SliSpec, plan: Plan, arm: ArmWindow, seconds: float) -> float:
+        """The mean of one window alone."""
+        return mean_sli.glance(arm.measure(DURATION))
 
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
         """What it takes."""

@@ -23,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers import forecast
-from analyzers.arm import DURATION, MeasureSum, PairWindow, SparseCounts
+from analyzers.arm import DURATION, ArmWindow, MeasureSum, PairWindow, SparseCounts
 from analyzers.counts import ABOVE, BELOW, Counts, growth, increments
 from analyzers.dispersion import Buckets, Clumps
 from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, MIDPOINTS, bin_of, lower_edge
 from analyzers.interval import Interval, between
 from analyzers.kernels import value_loops
-from analyzers.mean_sli import WORSE_SHARE
+from analyzers.mean_sli import ROWS_MIN, WORSE_SHARE
 from analyzers.piece import Piece, gather
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, show_duration
 from schemas.frozen import frozen
@@ -148,6 +148,14 @@ class LatencyQuantile:
             baseline, candidate, effect, lower, upper, log_harm, log_safety,
             state.n_baseline, state.n_candidate, _needed(state, log_safety, phi),
         )  # fmt: skip
+
+    def glance(self, sli: SliSpec, plan: Plan, arm: ArmWindow, seconds: float) -> float:
+        """The quantile of one window alone, from `ROWS_MIN` durations on; of few it is one of the longest."""
+        seen = arm.measure(DURATION)
+        if seen.rows < ROWS_MIN:
+            return math.nan
+        held, parts = seen.histogram, np.array([sli.quantile or 0.99])
+        return float(MIDPOINTS[value_loops().quantiles(held.keys, held.counts, parts)[0]])
 
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
         """Section 6 with the slow shares of log-normal durations; an absolute margin needs a level."""

@@ -7,7 +7,7 @@ STATISTICS section 3. With `max_decrease` less is worse: user outcomes.
 from __future__ import annotations
 
 from analyzers import mean_sli
-from analyzers.arm import PairWindow
+from analyzers.arm import ArmWindow, PairWindow
 from analyzers.mean_sli import MeanState
 from analyzers.sli import Foreseen, Normal, Plan, Reading, Weighed, show_bytes, show_duration
 from schemas.spec import SliSpec
@@ -34,6 +34,10 @@ class ResourceMean:
     def read(self, state: MeanState) -> Reading:
         """What is known now."""
         return mean_sli.read(state)
+
+    def glance(self, sli: SliSpec, plan: Plan, arm: ArmWindow, seconds: float) -> float:
+        """The mean of one window alone."""
+        return mean_sli.glance(arm.measure(sli.field or ""))
 
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
         """What it takes."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers import forecast
-from analyzers.arm import PairWindow
+from analyzers.arm import ArmWindow, PairWindow
 from analyzers.counts import BELOW, Counts, betted, growth, log_control_factors
 from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.interval import RATIOS, of_ratios
@@ -97,6 +97,10 @@ class Throughput:
             baseline, None if ratio is None else baseline * ratio, None if ratio is None else ratio - 1,
             lower, upper, state.counts.log_harm(phi, BELOW), None, state.n_baseline, state.n_candidate,
         )  # fmt: skip
+
+    def glance(self, sli: SliSpec, plan: Plan, arm: ArmWindow, seconds: float) -> float:
+        """Requests per second of one window; none are 0, not nothing."""
+        return arm.weight / WEIGHT_ONE / seconds
 
     def foresee(self, sli: SliSpec, plan: Plan, share: float, normal: Normal) -> Foreseen:
         """Requests are the events; a candidate that loses twice as many as it may."""

@@ -55,6 +55,18 @@ class TestConformance:
         assert abs(reading.effect) < 0.2 * max(1.0, reading.baseline or 0.0)
         assert reading.log_harm < 2
 
+    def test_a_glance_at_one_window_is_near_what_many_read_and_nothing_is_no_number(self, kind: str) -> None:
+        of, asked = kinds()[kind], sli(EXAMPLES[kind])
+        state, glances = of.start(asked, PLAN), list[float]()
+        for window in Traffic(((0.5, 30),), rows=2000, base=0.02, latencies=True, shocks=False).windows(3):
+            state = of.step(state, window)
+            glances.append(of.glance(asked, PLAN, window.candidate, 5.0))
+        read = of.read(state).candidate
+        assert read is not None
+        assert np.mean(glances) == pytest.approx(read, rel=0.05)
+        nothing = of.glance(asked, PLAN, arm(0), 5.0)
+        assert nothing == 0.0 if kind == "throughput" else np.isnan(nothing)
+
     def test_it_can_be_shown(self, kind: str) -> None:
         assert kinds()[kind].show(sli(EXAMPLES[kind]), 1234.5)
 

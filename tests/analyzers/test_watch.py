@@ -12,7 +12,7 @@ from analyzers import snapshot, watch
 from analyzers.arm import ArmWindow
 from analyzers.judgement import Judgement
 from analyzers.watch import Watch
-from tests.analyzers.builders import ERRORS, TRAFFIC, WINDOW_US, arm, pair, spec
+from tests.analyzers.builders import ERRORS, MEAN, P99, TRAFFIC, WINDOW_US, arm, pair, spec
 
 SPEC = spec(ERRORS, TRAFFIC, policy="{sustained: 15s, alpha: 0.01}")
 PROMOTED = watch.PAIRS
@@ -64,6 +64,33 @@ def test_a_regression_after_the_promotion_is_rolled_back_with_when_it_began() ->
     errors = last.evidence[0]
     assert errors.status == "HARM"
     assert errors.n_candidate < 13_000, "the windows that raised the alarm are no evidence"
+
+
+def test_means_and_percentiles_of_little_traffic_are_watched_too() -> None:
+    """20 requests a window, which take twice as long from some time on."""
+    rng, begun = np.random.default_rng(8), PROMOTED + 60
+    told: set[str] = set()
+    for name, held in (("mean", MEAN), ("p99", P99)):
+        asked = spec(held, policy="{sustained: 15s, alpha: 0.01}")
+        windows: Windows = {}
+        state = watch.start(asked, "canary", PROMOTED * WINDOW_US, 0)
+        for index in range(begun + 150):
+            if state.done:
+                break
+            durations = np.exp(rng.normal(10, 0.5, 20)) * (2.0 if index >= begun else 1.0)
+            windows[index] = arm(20, measures={"duration_us": durations})
+            then = state.reference_us
+            control = arm(0) if then is None else windows[then // WINDOW_US]
+            state, said = watch.step(asked, state, windows[index], pair(index, windows[index], control))
+            if said is not None and said.judgement.action == "ROLLBACK":
+                told.add(name)
+    assert told == {"mean", "p99"}
+
+
+def test_traffic_that_ends_altogether_is_rolled_back() -> None:
+    windows = traffic(9, PROMOTED + 150, {})
+    windows |= {index: arm(0) for index in range(PROMOTED + 60, PROMOTED + 150)}
+    assert words(windows)[-1][1].action == "ROLLBACK"
 
 
 def test_traffic_that_vanishes_is_rolled_back() -> None:
