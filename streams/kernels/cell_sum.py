@@ -13,6 +13,8 @@ WEIGHT_MIN, WEIGHT_MAX = 7, 8
 LOW = np.int64(0xFFFFFFFF)
 LONG_BYTES = 10
 """At most that many in a varint."""
+DENSE = 4
+"""Keys are ranked by a bit for each possible one where 64 times so many would do for each key; else runs of them are merged."""
 
 
 @compiled
@@ -81,6 +83,39 @@ def _merged(keys: Array, counts: Array, borders: Array, runs: int, keys2: Array,
         for i in range(at):
             keys[i], counts[i] = keys2[i], counts2[i]
     return borders[1]
+
+
+@compiled
+def _ones(word: np.uint64) -> int:
+    """How many bits are set (Warren, Hacker's Delight, 5-1)."""
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def _ranked(
+    keys: Array, counts: Array, n: int, first: int, seen: Array, below: Array, keys2: Array, counts2: Array
+) -> int:  # fmt: skip
+    """Like `_merged` of the first `n`: a key's place is how many lie below. `seen` uint64, zero, has a bit for each key from
+    64 `first` on, `below` int64 as many places."""
+    for i in range(n):
+        seen[(keys[i] >> 6) - first] |= np.uint64(1) << np.uint64(keys[i] & 63)
+    found = 0
+    for w in range(len(seen)):
+        below[w] = found
+        found += _ones(seen[w])
+    for i in range(found):
+        counts2[i] = 0
+    for i in range(n):
+        w = (keys[i] >> 6) - first
+        at = below[w] + _ones(seen[w] & ((np.uint64(1) << np.uint64(keys[i] & 63)) - np.uint64(1)))
+        keys2[at] = keys[i]
+        counts2[at] += counts[i]
+    for i in range(found):
+        keys[i], counts[i] = keys2[i], counts2[i]
+    return found
 
 
 @compiled
@@ -167,14 +202,22 @@ def add_up(data: Array, begin: Array) -> tuple[Array, Array, Array, Array, Array
     done = 0
     for s in range(sections):
         n, runs = 0, 0
+        least, most = np.int64(0), np.int64(0)
         for i in range(n_spans):
             if spans[i, 0] == s and spans[i, 2] > spans[i, 1]:
                 borders[runs] = n
                 n = _unpacked(data, spans[i, 1], spans[i, 2], keys[done:], counts[done:], n)
+                first, last = keys[done + borders[runs]] >> 6, keys[done + n - 1] >> 6
+                least, most = (min(least, first), max(most, last)) if runs else (first, last)
                 runs += 1
         borders[runs] = n
         if runs > 1:
-            n = _merged(keys[done:], counts[done:], borders, runs, keys2, counts2)
+            words = most - least + 1
+            if words <= DENSE * n:
+                seen, below = np.zeros(words, np.uint64), np.empty(words, np.int64)
+                n = _ranked(keys[done:], counts[done:], n, least, seen, below, keys2, counts2)
+            else:
+                n = _merged(keys[done:], counts[done:], borders, runs, keys2, counts2)
         done += n
         starts[s + 1] = done
     return scalars, names[:known], measures[:known], starts, keys[:done].copy(), counts[:done].copy()
