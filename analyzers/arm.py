@@ -130,7 +130,7 @@ class ArmWindow:
     @property
     def copies(self) -> int:
         """Rows of the sample that repeat another one."""
-        return int(self.row_sample.counts.sum()) - len(self.row_sample.keys)
+        return sum(self.row_sample.counts.tolist()) - len(self.row_sample.keys)
 
     def unit_rows(self) -> Ints:
         """Rows int64 (128,) per unit bucket, counted once; not to be written to."""

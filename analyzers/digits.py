@@ -24,7 +24,7 @@ def six(value: None) -> None: ...
 def six(value: float | None) -> float | None: ...
 def six(value: float | None) -> float | None:
     """Six significant digits: what a person reads, and no more than every machine's arithmetic agrees on."""
-    return value if value is None else float(f"{value:.6g}")
+    return value if value is None else float(format(value, ".6g"))
 
 
 @lru_cache(maxsize=1024)

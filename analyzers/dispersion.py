@@ -172,10 +172,8 @@ class ShareClumps:
         """phi_share = max(1, B/(B-1) sum_j (Z^j - mean Z)^2 / sum n rho (1-rho))."""
         if self.variance <= 0:
             return 1.0
-        mean = float(np.add.reduce(self.offset)) / UNIT_BUCKETS
-        return max(1.0, _BESSEL * evidence_loops().squares(self.offset, mean) / self.variance)
+        return max(1.0, _BESSEL * evidence_loops().squares(self.offset)[0] / self.variance)
 
     def effective_buckets(self) -> float:
         """(sum N)^2 / sum N^2 of the candidate's buckets; 0 before any request."""
-        square = float(self.candidate @ self.candidate)
-        return float(np.add.reduce(self.candidate)) ** 2 / square if square > 0 else 0.0
+        return evidence_loops().squares(self.candidate)[1]

@@ -182,12 +182,16 @@ def clustered(offset: Array, rows: Array, candidate: Array, control: Array) -> t
 
 
 @compiled
-def squares(values: Array, about: float) -> float:
-    """Sum of squared distances from `about`."""
-    total = 0.0
+def squares(values: Array) -> tuple[float, float]:
+    """Sum of squared distances from the mean, and the number of values that, all equal, would have the same sum and sum of
+    squares (0 of zeros)."""
+    total, square, apart = 0.0, 0.0, 0.0
     for value in values:
-        total += (value - about) ** 2
-    return total
+        total += value
+        square += value * value
+    for value in values:
+        apart += (value - total / len(values)) ** 2
+    return apart, total * total / square if square > 0 else 0.0
 
 
 @making
