@@ -14,7 +14,7 @@ LOW = np.int64(0xFFFFFFFF)
 LONG_BYTES = 10
 """At most that many in a varint."""
 DENSE = 4
-"""Keys are ranked by a bit for each possible one where 64 times so many would do for each key; else runs of them are merged."""
+"""Keys are ranked, by a bit for each possible one, where these are at most 64 times so many; else runs of them are merged."""
 
 
 @compiled
