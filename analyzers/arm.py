@@ -130,7 +130,7 @@ class ArmWindow:
     @property
     def copies(self) -> int:
         """Rows of the sample that repeat another one."""
-        return sum(self.row_sample.counts.tolist()) - len(self.row_sample.keys)
+        return int(np.add.reduce(self.row_sample.counts)) - len(self.row_sample.keys)
 
     def unit_rows(self) -> Ints:
         """Rows int64 (128,) per unit bucket, counted once; not to be written to."""
