@@ -86,7 +86,7 @@ def _merged(keys: Array, counts: Array, borders: Array, runs: int, keys2: Array,
 
 
 @compiled
-def _ones(word: np.uint64) -> int:
+def _ones(word: np.uint64) -> np.int64:
     """How many bits are set (Warren, Hacker's Delight, 5-1)."""
     word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
     word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -96,7 +96,7 @@ def _ones(word: np.uint64) -> int:
 
 @compiled
 def _ranked(
-    keys: Array, counts: Array, n: int, first: int, seen: Array, below: Array, keys2: Array, counts2: Array
+    keys: Array, counts: Array, n: int, first: np.int64, seen: Array, below: Array, keys2: Array, counts2: Array
 ) -> int:  # fmt: skip
     """Like `_merged` of the first `n`: a key's place is how many lie below. `seen` uint64, zero, has a bit for each key from
     64 `first` on, `below` int64 as many places."""
@@ -215,7 +215,7 @@ def add_up(data: Array, begin: Array) -> tuple[Array, Array, Array, Array, Array
             words = most - least + 1
             if words <= DENSE * n:
                 seen, below = np.zeros(words, np.uint64), np.empty(words, np.int64)
-                n = _ranked(keys[done:], counts[done:], n, least, seen, below, keys2, counts2)
+                n = _ranked(keys[done:], counts[done:], n, np.int64(least), seen, below, keys2, counts2)
             else:
                 n = _merged(keys[done:], counts[done:], borders, runs, keys2, counts2)
         done += n
