@@ -105,7 +105,7 @@ def _ranked(
     found = 0
     for w in range(len(seen)):
         below[w] = found
-        found += _ones(seen[w])
+        found += int(_ones(seen[w]))
     for i in range(found):
         counts2[i] = 0
     for i in range(n):
