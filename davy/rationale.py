@@ -71,6 +71,17 @@ def rule_of(verdict: Verdict, spec: ExperimentSpec) -> Rule:
             return Rule("the step is running, and nothing stands against it", (f"{step}.duration",))
 
 
+def comparison_lines(spec: ExperimentSpec) -> list[str]:
+    """How the arms were compared where it was not as a whole; the line of the spec that says so last."""
+    if spec.stratify is None:
+        return []
+    return [
+        f"within each {spec.stratify}, window by window: both arms count as if they had the mix that they have in common, so "
+        f"that more of a worse {spec.stratify} in one arm is no effect; traffic and sample ratio count all rows",
+        *spec_lines(spec, ("stratify",)),
+    ]
+
+
 def tripped(verdict: Verdict, spec: ExperimentSpec) -> tuple[str, ...]:
     """Places in the spec of the tripwires that the reason names by their type."""
     told = [f"(tripwire {wire.type})" in verdict.reason for wire in spec.tripwires]

@@ -101,3 +101,11 @@ def _parsed(parse: Callable[[object], T], value: object) -> T | None:
         return parse(value)
     except ValueError:
         return None
+
+
+def not_told_apart(stratify: str) -> str:
+    """The sentence for a spec that compares within what davy.yaml's `dimensions` do not tell apart."""
+    return (
+        f"rows cannot be compared within each {stratify}, since cells do not tell them apart: add {stratify} to dimensions in "
+        "davy.yaml, or take stratify out of the spec"
+    )

@@ -20,6 +20,7 @@ from schemas.delta import Claim, ControlCopy, Progress, Truncated
 from schemas.frozen import frozen
 from schemas.located import Errors
 from schemas.spec import ExperimentSpec, load_specs
+from schemas.spec_rules import not_told_apart
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
 from streams import changes
@@ -179,10 +180,7 @@ class Judge:
                 continue
             fresh = self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
             if spec.stratify is not None and spec.stratify not in self.settings.dimensions:
-                fresh.invalid = (
-                    f"{spec.id} compares within {spec.stratify}s, but cells do not tell them apart: add {spec.stratify} to "
-                    "dimensions in davy.yaml, or take stratify out of the spec"
-                )
+                fresh.invalid = f"{spec.id}: {not_told_apart(spec.stratify)}"
                 out.append(Alarm(fresh.invalid))
             self.budgets.declare(spec)
             touched.add(spec.id)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.judgement.promises import ALLOWED, NOTHING, run, spec
-from bench.judgement.rivals import NEVER, RIVALS, Series, oracle, oracle_mean, series
+from bench.judgement.rivals import NEVER, RIVALS, Series, count_steps, mean_steps, oracle, series, waiting_oracle
 from bench.judgement.worlds import NONE, Effect, World, world
 
 CALM = world("identical", steps=((0.01, 40), (0.1, 40), (0.5, 40)))
@@ -52,7 +52,7 @@ def measure(case: Case, where: World, seeds: range) -> dict[str, Any]:
         sent = np.cumsum([window.candidate.rows if i >= case.effect.since else 0 for i, window in enumerate(windows)])
         data = series(windows, case.sli)
         at = {name: rule(data, NORMAL[case.sli], case.effect.since) for name, rule in RIVALS.items()}
-        at["oracle"] = _oracle(case, data)
+        at |= _oracles(case, data)
         at["davy"] = run(where, experiment, seed, case.effect, stop=True).rollback + case.effect.since
         for name, place in at.items():
             in_time = case.effect.since <= place < len(windows)
@@ -60,10 +60,12 @@ def measure(case: Case, where: World, seeds: range) -> dict[str, Any]:
     return {"runs": len(seeds), "requests": found}
 
 
-def _oracle(case: Case, data: Series) -> int:
-    if case.sli in ("mean", "cpu"):
-        return oracle_mean(data, case.ratio, case.effect.since)
-    return oracle(data, case.ratio or _slow_ratio(), case.effect.since)
+def _oracles(case: Case, data: Series) -> dict[str, int]:
+    """Both of them: what is told the begin, what is not."""
+    told = (
+        mean_steps(data, case.ratio) if case.sli in ("mean", "cpu") else count_steps(data, case.ratio or _slow_ratio())
+    )
+    return {"oracle": oracle(told, case.effect.since), "waiting oracle": waiting_oracle(told)}
 
 
 def _slow_ratio() -> float:
@@ -76,13 +78,14 @@ def _slow_ratio() -> float:
 def false_alarms(where: World, sli: str, seeds: range) -> dict[str, Any]:
     """Rollouts of equal arms that each rule would have rolled back."""
     experiment = spec(where, NOTHING, sli)
-    alarms = dict.fromkeys((*RIVALS, "oracle", "davy"), 0)
+    alarms = dict.fromkeys((*RIVALS, "oracle", "waiting oracle", "davy"), 0)
     case = next(case for case in CASES if case.sli == sli)
     for seed in seeds:
         data = series(list(where.windows(seed)), sli)
         for name, rule in RIVALS.items():
             alarms[name] += rule(data, NORMAL[sli], 0) < NEVER
-        alarms["oracle"] += _oracle(case, data) < NEVER
+        for name, place in _oracles(case, data).items():
+            alarms[name] += place < NEVER
         alarms["davy"] += run(where, experiment, seed, stop=True).rollback < NEVER
     return {"runs": len(seeds), "alarms": alarms}
 

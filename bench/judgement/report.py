@@ -18,7 +18,7 @@ from bench.judgement.worlds import WORLDS
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "judgement.md"
 BEGIN, END = "<!-- measured: written by python -m bench.judgement -->", "<!-- end -->"
-RULES = ("davy", "oracle", "fixed threshold", "Kayenta's judge", "naive repeated test")
+RULES = ("davy", "oracle", "waiting oracle", "fixed threshold", "Kayenta's judge", "naive repeated test")
 CONFIDENCE = 0.95
 _ALONE = {"alpha": "harm_alone", "beta": "safe_alone"}
 REFERENCE_PROMISES = {
@@ -126,8 +126,8 @@ def alarms(found: dict[str, Any]) -> str:
     """False alarms of every rule on the same equal arms."""
     rows = [
         "### False alarms of every rule\n\nShare of rollouts of equal arms that a rule would have rolled back. Calm: steady "
-        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. The oracle "
-        f"knows the harm it looks for and its begin, and has alpha {ALPHA:g}, too.\n",
+        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. The oracles "
+        f"know the harm they look for, one of them also its begin, and have alpha {ALPHA:g}, too.\n",
         f"| traffic, SLI | rollouts | {' | '.join(RULES)} |", "| --- | ---: |" + " ---: |" * len(RULES),
     ]  # fmt: skip
     for name in ("calm", "rough"):
@@ -146,15 +146,19 @@ def delays(found: dict[str, Any]) -> str:
         "window of both arms, 1 % -> 10 % -> 50 % for 40 windows each; mid-run is after 60 windows. Struck out: rules whose "
         f"false alarms on the same traffic are above alpha {ALPHA:g} (fast because often wrong), or unknown. "
         "Kayenta's judge is its Mann-Whitney classifier with its own defaults, asked once a minute. "
-        "The oracle is told the harm's size and when it begins; nothing that keeps alpha can be faster on average.\n",
-        f"| harm | {' | '.join(RULES)} | davy / oracle | reference |", "| --- |" + " ---: |" * (len(RULES) + 2),
+        "The oracle is told the harm's size and when it begins; nothing that keeps alpha can be faster on average. The "
+        "waiting oracle is told the size, not the begin (half of its weight on the first window, the rest on all others "
+        "evenly): the limit for harm in mid-run, whose begin nobody is told.\n",
+        f"| harm | {' | '.join(RULES)} | davy / oracle | davy / waiting oracle | reference |",
+        "| --- |" + " ---: |" * (len(RULES) + 3),
     ]  # fmt: skip
     for case in detection.CASES:
         if got := found.get(f"delay/{case.name}"):
             cells = [_struck(_delay(got["requests"][rule]), _honest(found, rule, case.sli)) for rule in RULES]
-            medians = [_median(got["requests"][rule]) for rule in RULES[:2]]
-            ratio = f"{medians[0] / medians[1]:.2f}" if medians[0] and medians[1] else "–"
-            rows.append(f"| {case.name} | {' | '.join(cells)} | {ratio} | {REFERENCE_DELAYS.get(case.name, '–')} |")
+            own, *limits = (_median(got["requests"][rule]) for rule in RULES[:3])
+            ratios = [f"{own / limit:.2f}" if own and limit else "–" for limit in limits]
+            cells += [*ratios, REFERENCE_DELAYS.get(case.name, "–")]
+            rows.append(f"| {case.name} | {' | '.join(cells)} |")
     return "\n".join([*rows, "", "![Delays](images/judgement-delays.svg)", ""])
 
 
@@ -164,7 +168,7 @@ def _honest(found: dict[str, Any], rule: str, sli: str) -> bool:
 
     got = found.get(f"alarms/calm/{sli}")
     if got is None:
-        return rule in RULES[:2]
+        return rule in RULES[:3]
     return float(binomtest(got["alarms"][rule], got["runs"], ALPHA, alternative="greater").pvalue) > 1 - CONFIDENCE
 
 
@@ -228,7 +232,7 @@ def plots(found: dict[str, Any]) -> None:
     if not cases:
         return
     figure, axis = plt.subplots(figsize=(7, 3))
-    for rule, colour in zip(RULES, ("#b23a48", "#222222", "#c9a227", "#1f6f8b", "#7a9e7e"), strict=True):
+    for rule, colour in zip(RULES, ("#b23a48", "#222222", "#8a8a8a", "#c9a227", "#1f6f8b", "#7a9e7e"), strict=True):
         at = [(_median(found[f"delay/{case.name}"]["requests"][rule]), i) for i, case in enumerate(cases)]
         axis.plot([x for x, _ in at if x], [i for x, i in at if x], "o", ms=4, color=colour, label=rule)
     axis.set_yticks(range(len(cases)), [case.name for case in cases])

@@ -1,4 +1,4 @@
-"""What others do, on the same windows: an oracle, a fixed threshold, Kayenta's judge, a naive repeated test.
+"""What others do, on the same windows: two oracles, a fixed threshold, Kayenta's judge, a naive repeated test.
 
 Each rule gets the windows of one rollout as a `Series` and answers at which window it would first roll back.
 """
@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 MINUTE = 12
 """Windows of 5 s."""
 LEVEL = 0.01
+AT_ONCE = 0.5
+"""Weight that the oracle who is not told the begin gives to the first window."""
 NEVER = 10**9
 
 
@@ -66,27 +68,40 @@ def _shown(arm: object, sli: str) -> tuple[float, float, float, float]:
     return rows, total / rows, total, float(values**2 @ counts)
 
 
-def oracle(data: Series, ratio: float, since: int) -> int:
-    """Wald's sequential test, told the true effect and when it begins: nobody can be faster at the same alpha.
-
-    Counts: the candidate's share of all events is that of the ratio instead of that of equal arms. Means: normal.
-    """
-    n, total = data.n[since:], data.total[since:]
+def count_steps(data: Series, ratio: float) -> Floats:
+    """Log-likelihood ratio of each window's counts: the candidate's share of all events is that of `ratio` instead of that of
+    equal arms. float64 (windows,)."""
+    n, total = data.n, data.total
     pi0 = n[:, 0] / n.sum(axis=1)
     pi1 = ratio * n[:, 0] / (ratio * n[:, 0] + n[:, 1])
-    steps = total[:, 0] * np.log(pi1 / pi0) + total[:, 1] * np.log((1 - pi1) / (1 - pi0))
-    return _first(np.cumsum(steps) >= math.log(1 / LEVEL), since)
+    return total[:, 0] * np.log(pi1 / pi0) + total[:, 1] * np.log((1 - pi1) / (1 - pi0))
 
 
-def oracle_mean(data: Series, ratio: float, since: int) -> int:
-    """The same for means: the log-likelihood ratio of the difference, normal, with the variance known."""
+def mean_steps(data: Series, ratio: float) -> Floats:
+    """The same for means: that of the arms' difference, normal, with the variance known."""
     variance = float(data.squares.sum() / data.n.sum() - (data.total.sum() / data.n.sum()) ** 2)
-    n, total = data.n[since:], data.total[since:]
+    n, total = data.n, data.total
     h = n[:, 0] * n[:, 1] / np.maximum(n.sum(axis=1), 1)
     mean = total / np.maximum(n, 1)
     shift = (ratio - 1) * float(data.total[:, 1].sum() / data.n[:, 1].sum())
-    steps = h * ((mean[:, 0] - mean[:, 1]) * shift - shift**2 / 2) / variance
-    return _first(np.cumsum(steps) >= math.log(1 / LEVEL), since)
+    return h * ((mean[:, 0] - mean[:, 1]) * shift - shift**2 / 2) / variance
+
+
+def oracle(steps: Floats, since: int) -> int:
+    """Wald's sequential test, told the true effect and when it begins: nobody can be faster at the same alpha."""
+    return _first(np.cumsum(steps[since:]) >= math.log(1 / LEVEL), since)
+
+
+def waiting_oracle(steps: Floats) -> int:
+    """The same, told the true effect but not when it begins: the mean of Wald's tests from each window on, `AT_ONCE` of the
+    weight on the first, the rest shared evenly. A test that has not begun is 1, so for equal arms the mean is a martingale,
+    which passes 1/alpha, ever, with probability at most alpha (Ville 1939)."""
+    n = len(steps)
+    weights = np.append(AT_ONCE, np.full(n - 1, (1 - AT_ONCE) / (n - 1)))
+    sums = np.cumsum(steps)
+    begun = np.logaddexp.accumulate(np.log(weights) - np.append(0.0, sums[:-1])) + sums
+    later = 1 - np.cumsum(weights)
+    return _first(np.exp(np.minimum(begun, 700.0)) + later >= 1 / LEVEL, 0)
 
 
 def threshold(data: Series, normal: float, since: int) -> int:

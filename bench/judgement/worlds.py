@@ -173,15 +173,13 @@ class World:
         harmed = candidate & (window >= effect.since)
         sent = len(window) * activity / activity.sum()
         p_user = np.minimum(self.per_user / np.maximum(sent, self.per_user), 1.0)
-        luck = rng.random(users)  # the unlucky fail at p_user, so that base * requests fail in all
-        chance = self.base / p_user
-        unlucky = cast(
-            npt.NDArray[np.bool_],
-            np.where(
-                harmed, luck[user] < (chance * effect.errors + effect.extra / p_user)[user], luck[user] < chance[user]
-            ),
-        )
-        failed: npt.NDArray[np.bool_] = unlucky & (rng.random(len(window)) < p_user[user])
+        luck = rng.random(
+            users
+        )  # the unlucky fail at p_user, or at the rate itself where that is more: rate * sent in all
+        rate = np.where(harmed, self.base * effect.errors + effect.extra, self.base)
+        fails: Floats = np.maximum(p_user[user], rate)
+        unlucky: npt.NDArray[np.bool_] = luck[user] < rate / fails
+        failed: npt.NDArray[np.bool_] = unlucky & (rng.random(len(window)) < fails)
         noise = rng.normal(0, self.sigma, len(window))
         duration = np.exp(10 + noise) * level[user] * weather.slow[window] * np.where(harmed, effect.slower, 1.0)
         cpu = (

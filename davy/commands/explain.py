@@ -19,7 +19,7 @@ from davy import recall
 from davy.demo_dir import CONFIG
 from davy.options import ConfigFile, DataDir, Json, load
 from davy.picture import picture
-from davy.rationale import budget_lines, change_lines, otherwise, rule_of, spec_lines
+from davy.rationale import budget_lines, change_lines, comparison_lines, otherwise, rule_of, spec_lines
 from davy.terminal import STATUS, TONES, change, level, short
 from schemas.config import Config
 from schemas.errors import UnknownId
@@ -57,6 +57,7 @@ def as_object(verdict: Verdict, spec: ExperimentSpec | None, again: str) -> dict
     told: dict[str, Any] = {
         "verdict": verdict.to_json(),
         "rule": None,
+        "comparison": [] if spec is None else comparison_lines(spec),
         "otherwise": None,
         "budget": budget_lines(verdict),
         "change": change_lines(verdict, spec),
@@ -103,6 +104,7 @@ def _print(console: Console, verdict: Verdict, spec: ExperimentSpec | None, agai
         rule = rule_of(verdict, spec)
         _section(console, "rule", [rule.sentence])
         _section(console, f"in the spec ({spec.path})", spec_lines(spec, rule.paths))
+        _section(console, "how the arms were compared", comparison_lines(spec))
     _section(console, "error budget", budget_lines(verdict))
     _section(console, "what changed", change_lines(verdict, spec))
     console.print()

@@ -13,19 +13,21 @@ import typer
 
 from analyzers.feasibility import problems
 from davy.options import ConfigFile, DataDir, Json
-from schemas.config import Config, config_of
+from schemas.config import DEFAULT_FILE, Config, config_of, load_config
 from schemas.errors import UserError
 from schemas.located import Errors, Finding, Located, is_mapping, read, read_text
 from schemas.model import field_names
 from schemas.spec import ExperimentSpec, parse_specs, spec_files
+from schemas.spec_rules import not_told_apart
 
 
 def lint(
-    files: Sequence[Path], rate: float | None = None, environ: Mapping[str, str] = os.environ
+    files: Sequence[Path], rate: float | None = None, environ: Mapping[str, str] = os.environ, beside: Config | None = None
 ) -> list[Finding]:  # fmt: skip
     """All findings in files and folders, in order of place; none means that all of it can be used and promised.
 
-    With a `rate` in requests per second of all arms also whether that is enough traffic.
+    With a `rate` in requests per second of all arms also whether that is enough traffic. Whether what a spec asks for is told
+    apart is known from a davy.yaml among the files, else from the one `beside` them.
 
     Ids of experiments must differ across all files. Its content decides whether a file is a spec
     or a davy.yaml.
@@ -42,6 +44,7 @@ def lint(
                 if is_config(documents):
                     config, wrong = config_of(documents, environ)
                     findings += wrong + _kinds(config, documents[0])
+                    beside = config
                 else:
                     specs += documents
         except Errors as errors:
@@ -53,7 +56,17 @@ def lint(
     for spec in valid:
         document = next(one for one in specs if (one.file, one.source) == (spec.path, spec.source))
         findings += [document.at(loc, text) for loc, text in problems(spec, rate)]
+        if beside is not None and spec.stratify is not None and spec.stratify not in beside.dimensions:
+            findings.append(document.at(("stratify",), f"stratify: {not_told_apart(spec.stratify)}"))
     return sorted(set(findings))
+
+
+def _beside() -> Config | None:
+    """The ./davy.yaml that other commands would use. What is wrong with it is told where it is named."""
+    try:
+        return load_config() if Path(DEFAULT_FILE).is_file() else None
+    except (Errors, UserError):
+        return None
 
 
 def _kinds(config: Config, document: Located) -> list[Finding]:
@@ -107,7 +120,7 @@ def command(
 
     Exit code: 0 clean, 2 findings.
     """
-    findings = lint(files, rate)
+    findings = lint([*files, *([config] if config else [])], rate, beside=_beside())
     for finding in findings:
         print(json.dumps(asdict(finding)) if as_json else finding)
     raise typer.Exit(2 if findings else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from davy.rationale import change_lines, otherwise, rule_of, spec_lines
+from davy.rationale import change_lines, comparison_lines, otherwise, rule_of, spec_lines
 from schemas.change import Carrier, ChangeEvent, Link
 from schemas.spec import load_specs
 from streams.scenario import load
@@ -34,3 +34,11 @@ def test_a_tripwire_is_told_as_the_rule_and_not_alpha() -> None:
     assert spec_lines(spec, rule.paths)[0].endswith(f": {line}")
     assert not any("evidence" in told for told in otherwise(said, spec))
     assert rule_of(verdict("ROLLBACK"), spec).sentence.startswith("harm is proven")
+
+
+def test_a_stratified_comparison_is_told_with_its_line() -> None:
+    (spec,) = load_specs(f"{load('errors').spec.source.rstrip()}\nstratify: segment\n")
+    sentence, line = comparison_lines(spec)
+    assert sentence.startswith("within each segment, window by window")
+    assert line == f"line {len(spec.source.splitlines())}: stratify: segment"
+    assert comparison_lines(load("errors").spec) == []

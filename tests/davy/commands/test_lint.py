@@ -4,8 +4,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
-from davy.commands.lint import is_config, lint
+from davy.commands.lint import command, is_config, lint
 from schemas.located import read
 
 SPEC = """\
@@ -46,6 +47,22 @@ def test_findings_of_all_files_in_order(tmp_path: Path) -> None:
 def test_ids_differ_across_files(tmp_path: Path) -> None:
     found = told(tmp_path, a=SPEC, b=SPEC)
     assert found == [f"b.yaml:1:5: id: 'e' is used already, at {tmp_path}/a.yaml:1: say another"]
+
+
+def test_a_spec_that_stratifies_by_what_is_not_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = f"{SPEC}stratify: endpoint\n"
+    (found,) = told(tmp_path, spec=spec, davy="dimensions: [segment, instance]\n")
+    assert found.startswith("spec.yaml:7:11: stratify: rows cannot be compared within each endpoint, since")
+    assert told(tmp_path, spec=spec, davy="dimensions: [endpoint]\n") == []
+    assert told(tmp_path, spec=spec) == []  # nobody knows what is told apart
+    monkeypatch.chdir(tmp_path)
+    for dimensions, code in (("segment", 2), ("endpoint", 0)):
+        Path("davy.yaml").write_text(f"dimensions: [{dimensions}]\n")
+        with pytest.raises(typer.Exit) as ended:
+            command([Path("spec.yaml")])
+        assert (ended.value.exit_code, "spec.yaml:7:11: " in capsys.readouterr().out) == (code, code == 2)
 
 
 def test_a_folder_and_files_that_cannot_be_read(tmp_path: Path) -> None:
