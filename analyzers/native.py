@@ -23,6 +23,8 @@ from typing import Any
 
 SHORT_ROWS = 5000
 """So many are read by Python where nothing is compiled yet: that takes less time than compiling."""
+FEW_ROWS = 300
+"""The first rows of a process are read by Python, compiled or not: that takes less time than to load machine code."""
 Loop = Callable[..., None]
 
 
@@ -43,10 +45,13 @@ class Native:
     def __init__(self, function: Loop, arrays: int) -> None:
         self.python = function
         self._arrays = arrays
+        self._rows = 0
 
     def __call__(self, *arrays: array[float], rows: int) -> None:
         """Run it, by the fastest means that is there."""
-        if rows <= SHORT_ROWS and "_native" not in self.__dict__ and not self._is_compiled:
+        self._rows += rows
+        loaded = "_native" in self.__dict__
+        if not loaded and (self._rows <= FEW_ROWS or (rows <= SHORT_ROWS and not self._is_compiled)):
             self.python(*arrays, rows)
         else:
             self._native(*(each.buffer_info()[0] for each in arrays), rows)

@@ -60,6 +60,19 @@ def test_few_rows_are_read_by_python_where_nothing_is_compiled(tmp_path: Path, m
     assert list(scores) == [0.0, 0.0]
 
 
+def test_the_first_rows_load_no_machine_code_and_those_after_them_go_on_with_it() -> None:
+    for loop in (extremes.LOOP, seasonal.LOOP):
+        loop.warm()
+    script = (
+        "import sys; from analyzers.detectors import ensemble; from array import array; d = ensemble.DETECTOR;"
+        "rows = array('d', [float(i % 7) for i in range(600)]); at = array('q', range(600)); state, scores = d.start(), [];"
+        "state, found = d.step(state, at[:10], rows[:10]); scores += found.scores; assert 'llvmlite' not in sys.modules;"
+        "state, found = d.step(state, at[10:], rows[10:]); scores += found.scores; assert 'llvmlite' in sys.modules;"
+        "assert scores == list(d.step(d.start(), at, rows)[1].scores)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_a_cache_folder_that_others_may_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = cache_folder("native")
