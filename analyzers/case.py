@@ -25,7 +25,8 @@ class Situation:
 
     `step` counts from 0, of `steps`; `weight_applied_us` is when its weight was applied, `first_applied_us`
     when that of the first step was (None: not yet, or nobody told). `invalid_reason` and `hold_reason` are
-    sentences of the judge's own (data loss; a gap). `over`: max_duration has passed. `limit`: of a low error budget.
+    sentences of the judge's own (data loss; a gap). `over`: max_duration has passed. `limit`: of a low error budget. `astray`:
+    where the requests are of an arm that was never seen.
     """
 
     event_time_us: int
@@ -39,6 +40,7 @@ class Situation:
     hold_reason: str | None = None
     over: bool = False
     limit: Limit | None = None
+    astray: str | None = None
 
     @property
     def pace(self) -> float:

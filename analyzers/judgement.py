@@ -114,7 +114,7 @@ def _never_seen(case: Case) -> _Answer | None:
     if policy.on_no_data == "rollback" and now.first_applied_us is not None and waited >= policy.sustained_us:
         reason += f" for {reasons.time(waited)}, and the spec says on_no_data: rollback"
         return _Answer("ROLLBACK", "NO_DATA", reason)
-    return _Answer("HOLD", "NO_DATA", f"{reason}: check that it serves traffic and emits events")
+    return _Answer("HOLD", "NO_DATA", f"{reason}: {now.astray or 'check that it serves traffic and emits events'}")
 
 
 def _harm(case: Case) -> _Answer | None:

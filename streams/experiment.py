@@ -21,6 +21,7 @@ from schemas.control import WeightApplied, WeightIntent
 from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Phase
+from streams.astray import astray
 from streams.producers import dominated
 from streams.traffic import Traffic, share
 from streams.windows import Group, Label, Windows
@@ -126,7 +127,7 @@ class Experiment:
             applied = self.traffic.first_applied_us
             known = [time for time in (first, applied) if time is not None]
             if not known:
-                return self._without_data(closed_us, hold_reason)
+                return self._without_data(closed_us, hold_reason, windows)
             self.first_window = self.next_window = windows.start(min(known))
             self.trials = {name: trials.start(self.spec, name) for name in self.spec.candidates}
             self.checkpoints = {self.next_window: dict(self.trials)}
@@ -179,7 +180,7 @@ class Experiment:
     def again(self, closed_us: int, hold_reason: str | None, windows: Windows) -> list[Judged]:
         """Judge the last closed window once more: something beside the data changed."""
         if self.next_window is None:
-            return self._without_data(closed_us, hold_reason)
+            return self._without_data(closed_us, hold_reason, windows)
         names = [name for name in self.spec.candidates if name not in self.finished]
         time_us = min(self.next_window, closed_us)  # traffic may have been shifted in a window that is still open
         return [self._asked(name, time_us, hold_reason, windows) for name in names]
@@ -210,29 +211,30 @@ class Experiment:
         for time in old[:-1]:
             del self.checkpoints[time]
 
-    def _without_data(self, time_us: int, hold_reason: str | None) -> list[Judged]:
+    def _without_data(self, time_us: int, hold_reason: str | None, windows: Windows) -> list[Judged]:
         """Nothing was ever seen of it: an answer all the same."""
         names = self.spec.candidates
-        return [self._judged(name, trials.start(self.spec, name), time_us, hold_reason) for name in names]
+        return [self._judged(name, trials.start(self.spec, name), time_us, hold_reason, windows) for name in names]
 
     def _asked(self, name: str, time_us: int, hold_reason: str | None, windows: Windows) -> Judged:
         """What is to be said of a candidate; what would be final must not hang on one producer."""
-        said = self._judged(name, self.trials[name], time_us, hold_reason)
+        said = self._judged(name, self.trials[name], time_us, hold_reason, windows)
         reason = dominated(self.spec, self.traffic, said.judgement, windows, self.group, name, time_us)
         if reason is None:
             return said
         self.trials[name] = replace(self.trials[name], invalid=reason)
-        return self._judged(name, self.trials[name], time_us, hold_reason)
+        return self._judged(name, self.trials[name], time_us, hold_reason, windows)
 
-    def _judged(self, name: str, trial: Trial, time_us: int, hold_reason: str | None) -> Judged:
-        situation = self._situation(time_us, hold_reason)
+    def _judged(self, name: str, trial: Trial, time_us: int, hold_reason: str | None, windows: Windows) -> Judged:
+        unseen = None in (trial.seen_control_us, trial.seen_candidate_us)
+        situation = self._situation(time_us, hold_reason, astray(self.spec, windows, time_us) if unseen else None)
         return Judged(name, time_us, situation.step, judge(self.spec, trial, situation))
 
     def _over(self, time_us: int) -> bool:
         begun = self.traffic.first_applied_us or self.first_window or time_us
         return time_us - begun >= self.spec.policy.max_duration_us
 
-    def _situation(self, time_us: int, hold_reason: str | None) -> Situation:
+    def _situation(self, time_us: int, hold_reason: str | None, wanted: str | None) -> Situation:
         shift = self.traffic.current
         first = self.traffic.first_applied_us
         step, applied = (shift.step, shift.applied_us) if shift else self._step_on_schedule(time_us)
@@ -248,6 +250,7 @@ class Experiment:
             hold_reason=hold_reason,
             over=self._over(time_us),
             limit=self.limit,
+            astray=wanted,
         )
 
     def _step_on_schedule(self, time_us: int) -> tuple[int, int | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.config import load_config
@@ -60,6 +62,22 @@ def test_rows_from_before_the_first_weight_are_judged_only_once_their_window_is_
     for verdict in said:
         windows_closed = (verdict.event_time - (BEGIN_US - WINDOW_US)) // WINDOW_US
         assert verdict.evidence[0].n_candidate == 3 * min(3, windows_closed), "what is not closed is not evidence"
+
+
+def test_requests_that_name_no_experiment_are_told_to_whom_waits_for_them() -> None:
+    settings = JudgeSettings.of(load_config(None), 0, 1, {"t": "davy.events"})
+    judge = Judge(settings)
+    judge.step(ControlCopy(0, Control("e", BEGIN_US, "a", "b", SpecApplied(SPEC, "e.yaml", "x")).encode(), -1))
+    cells = tuple(replace(cell(version, 0), experiment_id=None) for version in "129")
+    judge.step(packed_cells(Cells(settings.digest, "t", 0, 0, 9, cells)))
+    end_us = BEGIN_US + 2 * WINDOW_US
+    outputs = judge.step(Progress(settings.digest, "t", 0, 0, 9, 9, 9, 0, 0, 1, 9, end_us, end_us))
+    (verdict,) = [output for output in outputs if isinstance(output, Verdict)]
+    assert (verdict.action, verdict.conclusion) == ("HOLD", "NO_DATA")
+    assert verdict.reason == (
+        "no request of canary or control has been seen: requests of s come without an experiment id, "
+        "3 of version 1 and 3 of version 2 lately: let events say experiment_id: e"
+    )
 
 
 def served(window: int, rows: int, errors: int, segment: str | None = None) -> Cell:
