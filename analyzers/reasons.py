@@ -11,6 +11,10 @@ from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import Needed
 
 
+WRITTEN_FROM, WRITTEN_TO = 100.0, 1e6
+"""Evidence between these is written out."""
+
+
 def harm(
     spec: ExperimentSpec,
     culprits: Sequence[tuple[SliSpec, Reading]],
@@ -80,11 +84,12 @@ def progress(open_slis: Sequence[SliSpec], needed: Mapping[str, Needed]) -> str:
 def evidence_of(log_e: float) -> str:
     """An e-value with two digits, also where it is too large to write out.
 
-    >>> evidence_of(math.log(120_000)), evidence_of(2000.0)
-    ('1.2e+05', '3.9e+868')
+    >>> evidence_of(math.log(0.123)), evidence_of(math.log(789)), evidence_of(math.log(7e8)), evidence_of(2000.0)
+    ('0.12', '790', '7e+08', '3.9e+868')
     """
     if log_e < 700:
-        return f"{math.exp(log_e):.2g}"
+        two = f"{math.exp(log_e):.2g}"
+        return f"{float(two):,.0f}" if WRITTEN_FROM <= float(two) < WRITTEN_TO else two
     power = math.floor(log_e / math.log(10))
     return f"{math.exp(log_e - power * math.log(10)):.1f}e+{power}"
 

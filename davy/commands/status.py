@@ -20,7 +20,7 @@ from davy.snapshot import snapshot
 from davy.tree import tree
 from davy.web import answers
 from davy.web.feed import Feed
-from davy.web.state import State, worst
+from davy.web.state import State
 from schemas.budget import BudgetStatus
 from schemas.config import Config
 from schemas.errors import UserError
@@ -48,7 +48,7 @@ def status(experiment: str | None, watch: bool, as_json: bool, timeout: str, con
         if experiment is not None and experiment not in state.experiments:
             return _unknown(experiment)
         names = [experiment] if experiment is not None else list(state.experiments)
-        text = _json(state, names, config) if as_json else _table(state, names, config, not watch)
+        text = _json(state, names, config) if as_json else table(state, names, Clock.of(config).now_us(), not watch)
         if text != shown:
             begun = bool(shown) and not as_json
             print("\n".join(text.splitlines()[int(begun) :]), flush=True)
@@ -108,25 +108,33 @@ def _json(state: State, names: list[str], config: Config) -> str:
     return "\n".join(json.dumps(each, allow_nan=False) for each in said)
 
 
-def _table(state: State, names: list[str], config: Config, with_budgets: bool) -> str:
+def table(state: State, names: list[str], now_us: int, with_budgets: bool) -> str:
+    """A line for each experiment, or for each of its candidates; below them the budgets of their services."""
     if not names:
         return "no experiments yet: put one in force with davy apply"
-    now_us = Clock.of(config).now_us()
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("experiment", "step", "traffic", "verdict", "why"):
-        table.add_column(column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why")
+        drawn.add_column(column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why")
     for name in names:
         held = state.experiments[name]
-        verdict = worst(held.current(), now_us)
+        many = len(held.spec.candidates) > 1
+        lines = iter(
+            [
+                (f"{arm}: " * many + verdict.action + " (expired)" * (now_us >= verdict.expires_at), verdict.reason)
+                for arm, verdict in held.current().items()
+            ]
+            or [("none yet", "")]
+        )
         traffic = ", ".join(f"{arm} {100 * share:.4g} %" for arm, share in held.weights.items() if share)
         step = "–" if held.step is None else f"{held.step + 1} of {len(held.spec.steps)}"
-        told = "none yet" if verdict is None else verdict.action + ("" if now_us < verdict.expires_at else " (expired)")
-        table.add_row(name, step, traffic or "–", told, verdict.reason if verdict is not None else "")
+        drawn.add_row(name, step, traffic or "–", *next(lines))
+        for line in lines:  # of several candidates each
+            drawn.add_row("", "", "", *line)
     services = {(state.experiments[name].spec.service, state.experiments[name].spec.environment) for name in names}
     budgets = [each for each in state.budgets.values() if with_budgets and (each.service, each.environment) in services]
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     with console.capture() as capture:
-        console.print(table)
+        console.print(drawn)
         if budgets:
             console.print()
             console.print(_budgets(budgets))
