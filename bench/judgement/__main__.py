@@ -121,13 +121,16 @@ def promises(runs: int) -> Iterator[Job]:
 
 def compared(delays: int) -> Iterator[Job]:
     """Delays and false alarms beside the rivals', and the time that a promotion takes."""
-    where = detection.CALM
     for case in detection.CASES:
-        yield f"delay/{case.name}", delays, lambda seeds, case=case: detection.measure(case, where, seeds)
+        yield f"delay/{case.name}", delays, lambda seeds, case=case: detection.measure(case, seeds)
     for label, effect in detection.RELEASES.items():
-        yield f"promote/{label}", delays, lambda seeds, effect=effect: detection.promotion(where, effect, seeds)
-    for place, name in ((where, "calm"), (detection.ROUGH, "rough")):
-        for sli in detection.NORMAL:
+        yield (
+            f"promote/{label}",
+            delays,
+            lambda seeds, effect=effect: detection.promotion(detection.CALM, effect, seeds),
+        )
+    for name, place in detection.TRAFFIC.items():
+        for sli in ("errors",) if name == "pods" else detection.NORMAL:
             label = f"alarms/{name}/{sli}"
             yield label, 2 * delays, lambda seeds, place=place, sli=sli: detection.false_alarms(place, sli, seeds)
 

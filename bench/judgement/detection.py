@@ -13,18 +13,21 @@ from bench.judgement.worlds import NONE, Effect, World, world
 
 CALM = world("identical", steps=((0.01, 40), (0.1, 40), (0.5, 40)))
 ROUGH = world("everything", steps=((0.01, 40), (0.1, 40), (0.5, 40)), pareto=0.0)
+PODS = world("pods", steps=((0.01, 40), (0.1, 40), (0.5, 40)))
+TRAFFIC = {"calm": CALM, "rough": ROUGH, "pods": PODS}
 MIDDLE = 60
 """In mid-run is 60 windows, 5 minutes, after the start: within the second step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One harm: by which SLI it is to be found, how the oracle is told of it, what is normal."""
+    """One harm: by which SLI it is to be found, how the oracle is told of it, and in which traffic."""
 
     name: str
     sli: str
     effect: Effect
     ratio: float
+    traffic: str = "calm"
 
 
 CASES = (
@@ -39,13 +42,18 @@ CASES = (
     Case("mean +10 %, mid-run", "mean", Effect(slower=1.1, since=MIDDLE), 1.1),
     Case("cpu +30 %", "cpu", Effect(cpu=1.3), 1.3),
     Case("cpu +30 %, mid-run", "cpu", Effect(cpu=1.3, since=MIDDLE), 1.3),
+    Case("errors x2, pods freeze", "errors", Effect(errors=2), 2.0, "pods"),
+    Case("errors x5, pods freeze", "errors", Effect(errors=5), 5.0, "pods"),
+    Case("errors x2, mid-run, pods freeze", "errors", Effect(errors=2, since=MIDDLE), 2.0, "pods"),
+    Case("errors x5, mid-run, pods freeze", "errors", Effect(errors=5, since=MIDDLE), 5.0, "pods"),
 )
 NORMAL = {"errors": 0.005, "p99": 70_500.0, "mean": 24_960.0, "cpu": 7_490.0}
 
 
-def measure(case: Case, where: World, seeds: range) -> dict[str, Any]:
+def measure(case: Case, seeds: range) -> dict[str, Any]:
     """Per rule the candidate's requests since the harm began until it says so, None where it never does or says so before."""
     found: dict[str, list[int | None]] = {}
+    where = TRAFFIC[case.traffic]
     experiment = spec(where, NOTHING, case.sli)
     for seed in seeds:
         windows = list(where.windows(seed, case.effect))

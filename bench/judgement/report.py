@@ -126,11 +126,12 @@ def alarms(found: dict[str, Any]) -> str:
     """False alarms of every rule on the same equal arms."""
     rows = [
         "### False alarms of every rule\n\nShare of rollouts of equal arms that a rule would have rolled back. Calm: steady "
-        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. The oracles "
+        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. Pods: each of "
+        "five instances of an arm freezes in 3 % of its own windows. The oracles "
         f"know the harm they look for, one of them also its begin, and have alpha {ALPHA:g}, too.\n",
         f"| traffic, SLI | rollouts | {' | '.join(RULES)} |", "| --- | ---: |" + " ---: |" * len(RULES),
     ]  # fmt: skip
-    for name in ("calm", "rough"):
+    for name in detection.TRAFFIC:
         for sli in detection.NORMAL:
             if got := found.get(f"alarms/{name}/{sli}"):
                 shares = " | ".join(f"{got['alarms'][rule] / got['runs']:.3f}" for rule in RULES)
@@ -154,7 +155,7 @@ def delays(found: dict[str, Any]) -> str:
     ]  # fmt: skip
     for case in detection.CASES:
         if got := found.get(f"delay/{case.name}"):
-            cells = [_struck(_delay(got["requests"][rule]), _honest(found, rule, case.sli)) for rule in RULES]
+            cells = [_struck(_delay(got["requests"][rule]), _honest(found, rule, case)) for rule in RULES]
             own, *limits = (_median(got["requests"][rule]) for rule in RULES[:3])
             ratios = [f"{own / limit:.2f}" if own and limit else "–" for limit in limits]
             cells += [*ratios, REFERENCE_DELAYS.get(case.name, "–")]
@@ -162,11 +163,11 @@ def delays(found: dict[str, Any]) -> str:
     return "\n".join([*rows, "", "![Delays](images/judgement-delays.svg)", ""])
 
 
-def _honest(found: dict[str, Any], rule: str, sli: str) -> bool:
-    """Whether a rule's false alarms on calm traffic are no more than alpha explains (exact binomial, 5 %)."""
+def _honest(found: dict[str, Any], rule: str, case: detection.Case) -> bool:
+    """Whether a rule's false alarms on the same traffic are no more than alpha explains (exact binomial, 5 %)."""
     from scipy.stats import binomtest
 
-    got = found.get(f"alarms/calm/{sli}")
+    got = found.get(f"alarms/{case.traffic}/{case.sli}")
     if got is None:
         return rule in RULES[:3]
     return float(binomtest(got["alarms"][rule], got["runs"], ALPHA, alternative="greater").pvalue) > 1 - CONFIDENCE

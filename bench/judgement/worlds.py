@@ -56,7 +56,7 @@ class World:
     `shocks`: in 3 % of windows both arms fail ten times as often and slow down. `diurnal`: load and errors swing by
     half. `memory`: autocorrelation of load, errors and durations between windows. `pareto`: durations' tail is a power
     law of that exponent. `mix`: from 10 to 60 % of traffic comes to be of a kind with many more errors. `frozen`:
-    share of each arm's own windows in which it freezes. `per_user`: errors per affected user, where users are sticky.
+    share of its own windows in which each of an arm's `pods` freezes. `per_user`: errors per affected user; users are sticky.
     `segments`: there are two, one with many more errors and three times the durations, of which control has 10 % throughout,
     and the candidate 10 to 60 %; arms are compared within them. `objective`: there is no control, but an objective.
     """
@@ -73,6 +73,7 @@ class World:
     pareto: float = 0.0
     mix: bool = False
     frozen: float = 0.0
+    pods: int = 1
     per_user: int = 0
     users: int = 4000
     segments: bool = False
@@ -110,7 +111,7 @@ class World:
             hit = rng.random(n) < 0.03
             errors, slow = np.where(hit, 10 * errors, errors), np.where(hit, 1.7 * slow, slow)
         heavy = 0.1 + 0.5 * np.arange(n) / n if self.mix else np.zeros(n)
-        frozen = rng.random((2, n)) < self.frozen
+        frozen = (rng.random((2, n, self.pods)) < self.frozen).mean(axis=2)
         return _Weather(shares, steps, load * self.rows, np.minimum(errors, 0.5), slow, heavy, frozen, np.ones((2, n)))
 
     def _requests(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
@@ -123,14 +124,16 @@ class World:
             kinds = [(1 - weather.heavy, slow)] + ([(weather.heavy, 3 * slow)] if self.mix else [])
             duration: Floats = np.sum([part[:, None] * self._bins(level) for part, level in kinds], axis=0)
             frozen = weather.frozen[arm]
-            if frozen.any():
-                duration[frozen] = (duration[frozen] + self._bins(FROZEN * slow[frozen])) / 2
+            hit = np.flatnonzero(frozen)
+            if len(hit):
+                late = frozen[hit, None] / 2
+                duration[hit] = duration[hit] * (1 - late) + self._bins(FROZEN * slow[hit]) * late
             histogram = cast(Ints, rng.poisson(mean[:, None] * duration))
             rows: Ints = histogram.sum(axis=1)
             cpu = _spread(rng, rows, self._bins(0.3 * np.where(on, effect.cpu, 1.0)))
             p = weather.errors * (1 + 20 * weather.heavy if self.mix else 1)
             p = np.where(on, p * effect.errors + effect.extra, p)
-            p = np.minimum(np.where(frozen, 10 * p, p), 1.0)
+            p = np.minimum(p * (1 + 9 * frozen), 1.0)
             drawn.append((rows, rng.binomial(rows, p), histogram, cpu))
         for i in range(n):
             arms = [
@@ -214,7 +217,8 @@ class _Weather:
     errors: Floats
     slow: Floats
     heavy: Floats
-    frozen: npt.NDArray[np.bool_]
+    frozen: Floats
+    """Part of each arm's instances that are frozen, float64 (2, n)."""
     part: Floats
     """Of each arm's requests what is drawn, float64 (2, n)."""
 
@@ -297,6 +301,7 @@ WORLDS = (
         "each arm freezes in 3 % of its own windows: half its requests four times longer, ten times the errors",
         frozen=0.03,
     ),
+    World("pods", "the same for each of five instances of an arm by itself", frozen=0.03, pods=5),
     World(
         "everything",
         "bursts, day and night, memory, heavy tail together",
