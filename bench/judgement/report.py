@@ -126,8 +126,8 @@ def alarms(found: dict[str, Any]) -> str:
     """False alarms of every rule on the same equal arms."""
     rows = [
         "### False alarms of every rule\n\nShare of rollouts of equal arms that a rule would have rolled back. Calm: steady "
-        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. Pods: each of "
-        "five instances of an arm freezes in 3 % of its own windows. The oracles "
+        "traffic, as in the table of delays. Rough: common bursts, day and night, autocorrelation, heavier tail. Pods: each "
+        "of five instances of an arm freezes in 3 % of its own windows. The oracles "
         f"know the harm they look for, one of them also its begin, and have alpha {ALPHA:g}, too.\n",
         f"| traffic, SLI | rollouts | {' | '.join(RULES)} |", "| --- | ---: |" + " ---: |" * len(RULES),
     ]  # fmt: skip
