@@ -10,7 +10,6 @@ from analyzers.slis import kinds
 from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import Needed
 
-
 WRITTEN_FROM, WRITTEN_TO = 100.0, 1e6
 """Evidence between these is written out."""
 
