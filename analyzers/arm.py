@@ -16,6 +16,8 @@ from schemas.frozen import frozen
 Ints = npt.NDArray[np.int64]
 Counted = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 DURATION = "duration_us"
+Instances = tuple[tuple[int, int], ...]
+"""Rows and errors of each instance of an arm."""
 _NONE: Ints = np.empty(0, np.int64)
 
 
@@ -154,7 +156,7 @@ class PairWindow:
     `share` is the candidate's configured share of both arms' traffic, None where nobody told it; `steady` is False
     where the weight changed inside the window; `mislabelled_*` are rows whose version is not their arm's. `strata`: control
     and candidate by segment, where the spec compares within segments; `whole`: the same window as it was before its mixes
-    were made equal.
+    were made equal. `instances`: those of control and of the candidate, where cells tell them apart.
     """
 
     start_us: int
@@ -168,3 +170,4 @@ class PairWindow:
     mislabelled_candidate: int = 0
     strata: tuple[tuple[ArmWindow, ArmWindow], ...] = ()
     whole: PairWindow | None = None
+    instances: tuple[Instances, Instances] = ((), ())

@@ -86,9 +86,13 @@ class Kept:
 ALL = Kept()
 
 
-def believed(ec: float, eb: float, pi: float, nb: float, bursts: Bursts) -> Kept:
+def believed(
+    ec: float, eb: float, pi: float, nb: float, bursts: Bursts, borne_out: tuple[float, float] | None = None
+) -> Kept:  # fmt: skip
     """What counts of a window's events `ec`, `eb`, of which earlier windows lead to expect the share `pi`, 0 to 1, at the
     candidate; `nb` are control's requests. `ALWAYS` events of the candidate and a single one of control's always count.
+    `borne_out`: of the events those that do not hang on one instance, the candidate's and control's, where that is known: what
+    does hang on one counts only as far as the last windows confirm it.
 
     >>> believed(30.0, 10.0, 0.5, 1000.0, Bursts())
     Kept(candidate=0.6610412068043026, control=1.0)
@@ -96,12 +100,15 @@ def believed(ec: float, eb: float, pi: float, nb: float, bursts: Bursts) -> Kept
     borne = (
         max(ec - BELIEVED_SAFE * math.sqrt(ec), 0.0) * (1 - pi) / pi
     )  # a burst common to both is no burst of control's
-    candidate = max(ALWAYS, _most(eb, pi, bursts.above()))
-    control = min(_most(ec, 1 - pi, bursts.below()), max(bursts.most(nb), borne))
+    candidate = max(ALWAYS, most_beside(eb, pi, bursts.above()))
+    control = min(most_beside(ec, 1 - pi, bursts.below()), max(bursts.most(nb), borne))
+    if borne_out is not None:
+        candidate = min(candidate, max(borne_out[0], most_beside(eb, pi, bursts.above() - BELIEVED)))
+        control = min(control, max(borne_out[1], most_beside(ec, 1 - pi, bursts.below() - BELIEVED_SAFE)))
     return Kept(candidate / ec if ec > candidate else 1.0, control / eb if eb > control else 1.0)
 
 
-def _most(other: float, pi: float, z: float) -> float:
+def most_beside(other: float, pi: float, z: float) -> float:
     """The most events x of an arm beside `other` of the other arm that are within z standard deviations of its share `pi`
     of all of them, x <= (x + other) pi + z sqrt((x + other) pi (1 - pi)), with the skewness term of Cornish and Fisher;
     at least 1."""

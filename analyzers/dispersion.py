@@ -72,9 +72,10 @@ class Clumps:
 
     def add(
         self, nc: float, nb: float, ec: float, eb: float, r0: float = 1.0,
-        units: tuple[Buckets, Buckets] | None = None, kept: Kept = ALL,
+        units: tuple[Buckets, Buckets] | None = None, kept: Kept = ALL, borne_out: tuple[float, float] | None = None,
     ) -> Clumps:  # fmt: skip
-        """One window more: requests and events of both arms, their unit buckets where known, what is believed of them."""
+        """One window more: requests and events of both arms, their unit buckets where known, what is believed of them, and
+        those that do not hang on one instance, where known: by them scatter is told."""
         difference, control, variance, control_events = (
             self.difference,
             self.control,
@@ -89,6 +90,8 @@ class Clumps:
             variance += spread
             control_events += events
         scatter, bursts = self._time(nc, nb, ec, eb)
+        if borne_out is not None and borne_out != (ec, eb):
+            scatter, _ = self._time(nc, nb, *borne_out)
         n = nc + nb
         return Clumps(
             difference, control, variance, control_events,
@@ -102,9 +105,11 @@ class Clumps:
         exposed = (1 + self.trusted_c) / (1 + self.trusted_b) * nc
         return exposed / (exposed + nb)
 
-    def believed(self, nc: float, nb: float, ec: float, eb: float) -> Kept:
+    def believed(
+        self, nc: float, nb: float, ec: float, eb: float, borne_out: tuple[float, float] | None = None
+    ) -> Kept:  # fmt: skip
         """The parts of the candidate's and of control's events that count (`analyzers.bursts`)."""
-        return believed(ec, eb, self.expected(nc, nb), nb, self.bursts)
+        return believed(ec, eb, self.expected(nc, nb), nb, self.bursts, borne_out)
 
     def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[Scatter, Bursts]:
         """With the window's z against the effect of earlier windows.

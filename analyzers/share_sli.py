@@ -84,6 +84,10 @@ class ShareSli:
         """Both per unit bucket."""
         return error_buckets(arm)
 
+    def borne_out(self, pair: PairWindow, ec: float, eb: float) -> tuple[float, float] | None:
+        """Of both arms' events those that do not hang on one instance, None where nobody knows."""
+        return None
+
     def start(self, sli: SliSpec, plan: Plan) -> State:
         """The state before the first window."""
         offset, factor = self.scale(sli, plan)
@@ -111,7 +115,8 @@ class ShareSli:
             nb, eb = VIRTUAL * nc, VIRTUAL * nc * against
         if not (nc and nb):
             return state
-        kept = state.clumps.believed(nc, nb, ec, eb)
+        borne_out = self.borne_out(pair, ec, eb)
+        kept = state.clumps.believed(nc, nb, ec, eb, borne_out)
         if state.relative:
             rows, tilt = increments(nc, nb, ec, eb, _margins(state.r0), kept=kept), None
         else:
@@ -121,7 +126,7 @@ class ShareSli:
         return State(
             state.relative, state.r0, state.d, state.units, state.alpha, state.beta, starts,
             state.counts.add(rows, starts.begun(pair.start_us, pair.step), ABOVE, tilt),
-            state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair), kept),
+            state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair), kept, borne_out),
             state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
             1.0 if against is not None else current_share(pair.share, nc, nb), against, state.scale, state.detail,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from analyzers import trial as trials
 from analyzers import watch as watching
-from analyzers.arm import EMPTY, ArmWindow, PairWindow
+from analyzers.arm import EMPTY, ArmWindow, Instances, PairWindow
 from analyzers.budget import Limit
 from analyzers.case import Situation
 from analyzers.judgement import Judgement, judge
@@ -22,7 +22,7 @@ from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Phase
 from streams.astray import astray
-from streams.producers import dominated
+from streams.producers import PRODUCER, by_producer, dominated
 from streams.traffic import Traffic, share
 from streams.windows import Group, Label, Windows
 
@@ -289,7 +289,17 @@ class Experiment:
             share(shift.weights, candidate, self.spec.control) if shift else None,
             shift.step if shift else self._step_on_schedule(start_us)[0],
             self.traffic.steady(start_us, end_us), wrong_control, wrong, self._strata(candidate, start_us, windows),
+            instances=self._instances(candidate, start_us, windows),
         )  # fmt: skip
+
+    def _instances(self, candidate: str, start_us: int, windows: Windows) -> tuple[Instances, Instances]:
+        """Control's and the candidate's, where cells tell them apart."""
+        told = windows.values_at(self.group, PRODUCER, start_us)
+        if not told:
+            return (), ()
+        arms = (by_producer(self.spec, told, arm) for arm in (self.spec.control, candidate))
+        control, canary = (tuple(counts[:2] for _, counts in sorted(arm.items())) for arm in arms)
+        return control, canary
 
     def _strata(self, candidate: str, start_us: int, windows: Windows) -> tuple[tuple[ArmWindow, ArmWindow], ...]:
         """Control and candidate by segment, where the spec compares within segments."""

@@ -89,6 +89,13 @@ class Parts(Generic[Group]):
                 if start_us <= sums[at] < end_us and sums[at + 1]:
                     yield part, sums[at], (sums[at + 1], sums[at + 2], sums[at + 3], sums[at + 4])
 
+    def at(self, group: Group, window: int) -> Iterator[tuple[Part, Counts]]:
+        """The same in one window."""
+        place = window // self.length_us % PLACES * STRIDE
+        for part, sums in self._held.get(group, {}).items():
+            if sums[place] == window and sums[place + 1]:
+                yield part, (sums[place + 1], sums[place + 2], sums[place + 3], sums[place + 4])
+
     def drop(self, until_us: int) -> None:
         """Forget values whose windows all end at or before that."""
         for group, parts in list(self._held.items()):

@@ -41,10 +41,10 @@ def _arms(
     told = windows.values(group, PRODUCER, start_us, until_us)
     for window in sorted(told):
         if traffic.steady(window, window + windows.length_us):
-            yield _of(spec, told[window], spec.control), _of(spec, told[window], candidate)
+            yield by_producer(spec, told[window], spec.control), by_producer(spec, told[window], candidate)
 
 
-def _of(spec: ExperimentSpec, labels: Mapping[Label, Mapping[str, Counts]], arm: str) -> dict[str, Counts]:
+def by_producer(spec: ExperimentSpec, labels: Mapping[Label, Mapping[str, Counts]], arm: str) -> dict[str, Counts]:
     """An arm's evidence by producer."""
     found: dict[str, Counts] = {}
     for (version, variant), values in labels.items():

@@ -187,6 +187,29 @@ class Windows:
                 add(open_place.window, open_place.label, value, counts)
         return found
 
+    def values_at(self, group: Group, name: str, window: int) -> dict[Label, dict[str, Counts]]:
+        """The same in one window, found without a look at others: by label and value."""
+        found: dict[Label, dict[str, Counts]] = {}
+        if name not in self.dimensions:
+            return found
+        dimension = self.dimensions.index(name)
+        told = [
+            (label, value, counts)
+            for (place, value, label), counts in self.parts.at(group, window)
+            if place == dimension
+        ]
+        for content in self._groups.get(group, {}).get(window, {}).values():
+            for source, held in content.open.items():
+                for key, body in held.items():
+                    at = self._places[source][key]
+                    value = at.dimensions[dimension] if at.told_apart else None
+                    if value is not None:
+                        told.append((at.label, value, deltas.counts_of(body)))
+        for label, value, counts in told:
+            values = found.setdefault(label, {})
+            values[value] = added(values.get(value), counts)
+        return found
+
     def _open_parts(self, group: Group, start_us: int, end_us: int) -> Iterator[tuple[Place, Counts]]:
         """What open blocks add."""
         for source, places in self._places.items():

@@ -31,6 +31,7 @@ MEASURED = (
         "dispersion",
         "gates",
         "histogram",
+        "instances",
         "judgement",
         "mean_sli",
         "means",

@@ -111,7 +111,7 @@ class World:
             hit = rng.random(n) < 0.03
             errors, slow = np.where(hit, 10 * errors, errors), np.where(hit, 1.7 * slow, slow)
         heavy = 0.1 + 0.5 * np.arange(n) / n if self.mix else np.zeros(n)
-        frozen = (rng.random((2, n, self.pods)) < self.frozen).mean(axis=2)
+        frozen = rng.random((2, n, self.pods)) < self.frozen
         return _Weather(shares, steps, load * self.rows, np.minimum(errors, 0.5), slow, heavy, frozen, np.ones((2, n)))
 
     def _requests(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
@@ -123,7 +123,7 @@ class World:
             slow = np.where(on, weather.slow * effect.slower, weather.slow)
             kinds = [(1 - weather.heavy, slow)] + ([(weather.heavy, 3 * slow)] if self.mix else [])
             duration: Floats = np.sum([part[:, None] * self._bins(level) for part, level in kinds], axis=0)
-            frozen = weather.frozen[arm]
+            frozen = weather.frozen[arm].mean(axis=1)
             hit = np.flatnonzero(frozen)
             if len(hit):
                 late = frozen[hit, None] / 2
@@ -133,14 +133,19 @@ class World:
             cpu = _spread(rng, rows, self._bins(0.3 * np.where(on, effect.cpu, 1.0)))
             p = weather.errors * (1 + 20 * weather.heavy if self.mix else 1)
             p = np.where(on, p * effect.errors + effect.extra, p)
-            p = np.minimum(p * (1 + 9 * frozen), 1.0)
-            drawn.append((rows, rng.binomial(rows, p), histogram, cpu))
+            p = np.minimum(p[:, None] * (1 + 9 * weather.frozen[arm]), 1.0)
+            each = rng.multinomial(rows, np.full(self.pods, 1 / self.pods)) if self.pods > 1 else rows[:, None]
+            drawn.append((each, rng.binomial(each, p), histogram, cpu))
         for i in range(n):
             arms = [
-                _arm(int(rows[i]), int(errors[i]), {DURATION: _measure(histogram[i]), CPU: _measure(cpu[i])})
+                _arm(
+                    int(rows[i].sum()), int(errors[i].sum()), {DURATION: _measure(histogram[i]), CPU: _measure(cpu[i])}
+                )
                 for rows, errors, histogram, cpu in drawn
             ]
-            yield _pair(i, arms[1], arms[0], weather)
+            told = [tuple(zip(rows[i].tolist(), errors[i].tolist(), strict=True)) for rows, errors, _, _ in drawn]
+            pair = _pair(i, arms[1], arms[0], weather)
+            yield replace(pair, instances=(told[0], told[1])) if self.pods > 1 else pair
 
     def _segments(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
         """Both segments as worlds of their own, and both together."""
@@ -217,8 +222,8 @@ class _Weather:
     errors: Floats
     slow: Floats
     heavy: Floats
-    frozen: Floats
-    """Part of each arm's instances that are frozen, float64 (2, n)."""
+    frozen: npt.NDArray[np.bool_]
+    """By arm, window and instance."""
     part: Floats
     """Of each arm's requests what is drawn, float64 (2, n)."""
 

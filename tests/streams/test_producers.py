@@ -127,3 +127,20 @@ def test_a_crowd_of_good_answers_from_one_producer_does_not_promote() -> None:
         "that errors is safe hangs on one producer: instance x-load, 93.8 % of the requests of canary"
         in said[-1].reason
     )
+
+
+def test_a_window_in_which_one_instance_failed_is_less_evidence_where_instances_are_told_apart() -> None:
+    even = dict.fromkeys(ONE_BAD, 0.01)
+    found: list[float] = []
+    for dimension in ("segment", "instance"):
+        rollout, rng = Rollout(dimension), random.Random(7)
+        rollout.serve(even, 12, rng)
+        rollout.serve(even | {"x-1": 0.3}, 1, rng)
+        (said,) = [verdict for verdict in rollout.serve(even, 1, rng) if verdict.evidence][-1:]
+        found.append(said.evidence[0].evidence)
+        group = ("e", "s", "p")
+        at = rollout.judge.windows.start(BEGIN_US) + 12 * WINDOW_US
+        told = rollout.judge.windows.values_at(group, "instance", at)
+        assert told == rollout.judge.windows.values(group, "instance", at, at + WINDOW_US).get(at, {})
+        assert len(told) == (2 if dimension == "instance" else 0)
+    assert found[1] < found[0]

@@ -16,7 +16,14 @@ from tests.analyzers.oracles import chance_of_so_many
 RUNS = 2000
 WORLDS_AT_LENGTH = [world for world in WORLDS if world.name not in ("sticky-1", "sticky-10")]
 """Three errors to an affected user stand for one and for ten, which the command measures, too."""
-BORDERS_AT_LENGTH = [world("identical"), world("sticky-3"), world("freezes"), world("segments"), world("everything")]
+BORDERS_AT_LENGTH = [
+    world("identical"),
+    world("sticky-3"),
+    world("freezes"),
+    world("pods"),
+    world("segments"),
+    world("everything"),
+]
 
 
 def at_most(happened: int, runs: int, promise: float) -> None:
@@ -49,7 +56,7 @@ def keeps_beta(outcomes: list[Outcome]) -> None:
         at_most(alone, found["runs"], BETA)
 
 
-@pytest.mark.parametrize("name", ["mix", "freezes", "segments", "sticky-3"])
+@pytest.mark.parametrize("name", ["mix", "freezes", "pods", "segments", "sticky-3"])
 def test_both_promises(name: str) -> None:
     keeps_alpha(equal_arms(world(name), 12))
     keeps_beta(just_beyond(world(name), 6))
