@@ -4,8 +4,10 @@ A pod that freezes fails ten times as often for a window; pods freeze in turn, s
 and each is too small for `analyzers.bursts` to stand out among the arm's errors. By instance it does: what fails at one is
 borne out up to `BELIEVED` standard deviations above what all others of the same arm show in the same window, and `ALWAYS` so
 many; the rest counts only as far as it lasts, so that a pod that stays bad is found (and named, `analyzers.producers`).
-Harm that all instances share is borne out at once; what hits all of an arm at once is left to `analyzers.bursts`. The candidate's surplus is dropped for HARM, control's for SAFETY, neither for the other: evidence is only ever
-lowered, so what was an e-value stays one. Pure.
+Harm that all instances share is borne out at once; what hits all of an arm at once is left to `analyzers.bursts`.
+
+The candidate's surplus is dropped for HARM, control's for SAFETY, neither for the other: evidence is only ever lowered, so what
+was an e-value stays one. Pure.
 """
 
 from __future__ import annotations
