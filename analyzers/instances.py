@@ -6,8 +6,8 @@ borne out up to `BELIEVED` standard deviations above what all others of the same
 many; the rest counts only as far as it lasts, so that a pod that stays bad is found (and named, `analyzers.producers`).
 Harm that all instances share is borne out at once; what hits all of an arm at once is left to `analyzers.bursts`.
 
-The candidate's surplus is dropped for HARM, control's for SAFETY, neither for the other: evidence is only ever lowered, so what
-was an e-value stays one. Pure.
+The candidate's surplus is dropped for HARM, control's for SAFETY, neither for the other: evidence is only ever lowered, so
+what was an e-value stays one. Pure.
 """
 
 from __future__ import annotations
