@@ -138,13 +138,20 @@ def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSu
     with ServerStore(url) as store:
         loop = SinkLoop(config, store)
         loop.reachable()
-        begun = time.monotonic()
         loop.begin()
-        while sink.ROWS.labels("windows")._value.get() < len(windows) * (number + 1):
+        before = _written()
+        while not (first := _written() - before):
+            loop.once()
+        begun = time.monotonic()
+        while _written() - before < len(windows):
             loop.once()
         seconds = time.monotonic() - begun
         loop.close()
-    return len(windows) / seconds
+    return (len(windows) - first) / seconds
+
+
+def _written() -> int:
+    return int(sink.ROWS.labels("windows")._value.get())
 
 
 def lines(rows: int, version: str, found: Sequence[Speeds], load: float) -> list[str]:

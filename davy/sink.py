@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
+import numpy as np
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import Counter, Gauge
 
 from davy.reporter import Reporter
@@ -24,7 +25,9 @@ from davy.spool import Spool
 from schemas.config import INTEGER_MEASURES, Config
 from schemas.errors import InfrastructureError
 from streams import kafka
+from streams.fetch import Failed, Records, fetching
 from streams.membership import member, number
+from streams.packed import Ints
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
 from streams.sinks.columns import Columns, joined, of_rows, read, span_us
@@ -42,8 +45,13 @@ BATCH_MAX = 5_000
 POLL_S = 0.1
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
-FETCH: Mapping[str, int] = {"fetch.max.bytes": 64 << 20, "max.partition.fetch.bytes": 8 << 20}
-"""After an outage there is much to read; the library's own fetches of a megabyte are slower than what becomes of them."""
+FETCH: Mapping[str, int] = {
+    "fetch.max.bytes": 64 << 20,
+    "max.partition.fetch.bytes": 8 << 20,
+    "fetch.queue.backoff.ms": 10,
+}
+"""After an outage there is much to read; the library's own fetches of a megabyte, and its pauses of a second once its queue is
+full, are slower than what becomes of them."""
 OPEN_TIMEOUT_S = 20.0
 """How long a `davy query` may have the folder before we give up."""
 ROLL_UP_S = 30.0
@@ -68,8 +76,9 @@ class SinkLoop:
         self.spool = Spool(config.data_dir / "spool" / str(number(config, "sink")), config.limits.spool_bytes)
         self._topics = {config.topic(name): name for name in READERS}
         self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **FETCH, **member(config, "sink"))
-        self._values: defaultdict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
-        """Partition, offset and value of what was read and not decoded yet, by topic."""
+        self._fetch = fetching(self._consumer, wants_headers=False)
+        self._records: defaultdict[str, list[Records]] = defaultdict(list)
+        """What was read and not decoded yet, by topic."""
         self._rows: dict[str, Columns] = {}
         """What was decoded and is neither in the store nor in the spool, by table."""
         self._next: dict[tuple[str, int], int] = {}
@@ -104,6 +113,7 @@ class SinkLoop:
 
     def close(self) -> None:
         """Leave the group."""
+        self._fetch.close()
         self._consumer.close()
 
     def begin(self) -> None:
@@ -111,15 +121,20 @@ class SinkLoop:
         topics = list(self._topics)
         if self.config.embedded:
             places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]
+            self._fetch.follow(places)
             self._consumer.assign(places)
         else:
-            self._consumer.subscribe(topics)
+            self._consumer.subscribe(topics, on_assign=lambda _, places: self._fetch.follow(places))
 
     def once(self) -> None:
         """Read, and write what is due. While neither store nor spool takes it, we stay in the group without reading."""
         HERE.beat(time.monotonic())
-        for message in self._consumer.consume(BATCH_MAX, POLL_S):
-            self.take(message)
+        fetched = self._fetch.fetch(BATCH_MAX, POLL_S)
+        for told in fetched.told:
+            if isinstance(told, Failed):
+                kafka.require_alive(told.error)
+        for records in fetched.records:
+            self._take(records)
         self._serve_store()
         if self._due():
             self._read_on(self.flush())
@@ -134,31 +149,24 @@ class SinkLoop:
             self._paused = self._consumer.assignment()
             self._consumer.pause(self._paused)
 
-    def take(self, message: Message) -> None:
-        """Hold one record."""
-        error, topic, partition = message.error(), message.topic(), message.partition()
-        offset, value = message.offset(), message.value()
-        if error is not None:
-            kafka.require_alive(error)
-            return
-        if topic is None or partition is None or offset is None:
-            return
-        self._next[topic, partition] = offset + 1
-        self._held += 1
-        if value is not None:
-            self._values[topic].append((partition, offset, value))
+    def _take(self, records: Records) -> None:
+        """Hold them."""
+        for partition in np.unique(records.partition).tolist():
+            self._next[records.topic, partition] = int(records.offset[records.partition == partition].max()) + 1
+        self._held += len(records)
+        self._records[records.topic].append(records)
 
     def _decode(self) -> None:
         """Make columns of what is held; a record that cannot be read is counted and passed over."""
-        for topic, held in self._values.items():
-            found, unreadable = read(self._topics[topic], [value for _, _, value in held])
+        for topic, held in self._records.items():
+            found, unreadable = read(self._topics[topic], [value for records in held for value in records.values])
             for index, error in unreadable:
-                partition, offset, _ = held[index]
+                partition, offset = (int(np.concatenate(of)[index]) for of in _places(held))
                 UNREADABLE.labels(topic).inc()
                 log.warning("unreadable record", topic=topic, partition=partition, offset=offset, error=error)
             for table, columns in found.items():
                 self._rows[table] = joined(self._rows.get(table), columns)
-        self._values.clear()
+        self._records.clear()
 
     def _due(self) -> bool:
         old = time.monotonic() - self._flushed_at >= FLUSH_S
@@ -281,6 +289,11 @@ class SinkLoop:
                 self._next = {place: offset for place, offset in self._next.items() if place in ours}
                 return
         self._next.clear()
+
+
+def _places(held: Sequence[Records]) -> tuple[list[Ints], list[Ints]]:
+    """Partitions and offsets."""
+    return [records.partition for records in held], [records.offset for records in held]
 
 
 def run(config: Config, stop: threading.Event) -> None:
