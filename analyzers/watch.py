@@ -4,8 +4,9 @@
    change for the worse, a question is opened: has the release become worse than its tolerance allows?
 2. Only windows after that alarm answer it. Each is paired with one window from before the change (control's while it had
    traffic, the release's own since then), no window twice, and the pairs go through the same tests as in the rollout.
-3. The k-th question may err with alpha / 2^k, so all of them together with alpha, however long the watch and whatever the
-   detector tells: its alarms are chosen by the past, the evidence is not.
+3. The k-th question may err with alpha / (k (k + 1)), so all of them together with alpha, however long the watch and whatever
+   the detector tells: its alarms are chosen by the past, the evidence is not.
+4. What is no worse than usual at this time (`analyzers.usual`) is not asked about, nor HARM: that takes evidence, adds none.
 
 What this promises rests on windows before and after being alike where nothing changed: a change of everybody's traffic within
 minutes is the release's for it. A spike opens a question that later windows deny: it is said, and nothing acts. One too short
@@ -19,17 +20,17 @@ from array import array
 from dataclasses import replace
 from statistics import median
 
-import numpy as np
-
 from analyzers import reasons
 from analyzers import trial as trials
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.case import Situation
+from analyzers.change import Change, located, within, worse
 from analyzers.detectors import seasonal
 from analyzers.judgement import Judgement, judge_watch
+from analyzers.share_sli import ShareSli
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced, plan_of
-from schemas.change import ChangeKind
+from analyzers.usual import Usual
 from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec, SliSpec, Step
 from schemas.verdict import Conclusion
@@ -38,11 +39,11 @@ PAIRS = 72
 """Windows that may answer one question; as many from before the promotion warm the detectors up."""
 KEPT = 108
 """Latest windows that the begin of a change is looked for in."""
-LIKELY = 1.92
-"""Half of the 95 % point of chi-square with one degree: begins whose log-likelihood is within are in the interval."""
 SPIKE_SIGMAS = 8
 """So many standard deviations of the windows before, and the tolerance, must a window be away from their median to be the
 begin of a spike: few requests scatter widely, and what is allowed is no news."""
+SPIKE_EVENTS = 10
+"""Requests that must fail for it, where a share of them is asked about."""
 USUAL = 72
 """Latest windows that a spike is held against."""
 USUAL_MIN = 24
@@ -50,19 +51,6 @@ LATEST = 12
 """Windows that say whether a change is over."""
 SPIKE_WINDOWS = 36
 """What lasts longer is not waited for."""
-
-
-@frozen()
-class Change:
-    """When an SLI changed (estimate, and where it may lie, microseconds), and its mean before and after."""
-
-    sli: str
-    begun_us: int
-    earliest_us: int
-    latest_us: int
-    before: float
-    after: float
-    kind: ChangeKind = "change"
 
 
 @frozen()
@@ -82,6 +70,7 @@ class Series:
     detector: seasonal.State
     values: array[float]
     spike: Change | None = None
+    usual: Usual | None = None
 
 
 @frozen(eq=False)
@@ -137,9 +126,10 @@ def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow)
     if pair.start_us < watch.since_us or not pair.steady:
         return watch, None
     for sli, place in alarms:
-        change = _located(sli, watch.starts, watch.series[place].values)
-        if change is not None and _worse(sli, change):
-            return _ask(spec, watch, change, pair)
+        change = located(sli, watch.starts, watch.series[place].values)
+        if change is not None and worse(sli, change):
+            usual = _usual(sli, watch.series[place], change.after, pair.start_us)
+            return (_since(watch, change), None) if usual else _ask(spec, watch, change, pair)
         if change is not None:
             return _told(spec, _since(watch, change), change, "HEALTHY", "this is for the better")
     for change in spikes:
@@ -160,13 +150,16 @@ def _look(
         state, found = seasonal.DETECTOR.step(held.detector, array("q", [pair.start_us]), array("d", [seen]))
         if found.changes[0]:
             alarms.append((sli, place))
-        spike, over = _spike(sli, held, seen, pair)
+        spike, over = _spike(spec, sli, held, seen, pair)
         spikes += [over] if over else []
-        after.append(Series(sli.name, state, array("d", [*held.values, seen][-KEPT:]), spike))
+        usual = (held.usual or Usual(1.0 if sli.limit == "max_increase" else -1.0)).step(pair.start_us, seen)
+        after.append(Series(sli.name, state, array("d", [*held.values, seen][-KEPT:]), spike, usual))
     return replace(watch, starts=(*watch.starts, pair.start_us)[-KEPT:], series=tuple(after)), alarms, spikes
 
 
-def _spike(sli: SliSpec, held: Series, seen: float, pair: PairWindow) -> tuple[Change | None, Change | None]:
+def _spike(
+    spec: ExperimentSpec, sli: SliSpec, held: Series, seen: float, pair: PairWindow
+) -> tuple[Change | None, Change | None]:  # fmt: skip
     """The spike that goes on after a window, and the one that is over with it; `latest_us` is where it was seen last."""
     spike, start_us = held.spike, pair.start_us
     if spike is None:
@@ -176,7 +169,7 @@ def _spike(sli: SliSpec, held: Series, seen: float, pair: PairWindow) -> tuple[C
         before = median(usual)
         allowed = sli.tolerance.value * (abs(before) if sli.tolerance.kind == "relative" else 1.0)
         away = abs(seen - before)
-        if away <= allowed or away <= SPIKE_SIGMAS * _spread(usual):
+        if away <= allowed or _few(spec, sli, away, pair) or away <= SPIKE_SIGMAS * _spread(usual):
             return None, None
         return Change(sli.name, start_us, start_us, start_us, before, seen, "anomaly"), None
     away, furthest = abs(seen - spike.before), abs(spike.after - spike.before)
@@ -184,6 +177,14 @@ def _spike(sli: SliSpec, held: Series, seen: float, pair: PairWindow) -> tuple[C
     if not lasts:
         return None, spike
     return replace(spike, latest_us=start_us, after=seen if away > furthest else spike.after), None
+
+
+def _few(spec: ExperimentSpec, sli: SliSpec, away: float, pair: PairWindow) -> bool:
+    """Whether a handful of requests makes up that much of a share."""
+    kind = kinds()[sli.type]
+    return isinstance(kind, ShareSli) and pair.candidate.rows * away < SPIKE_EVENTS * abs(
+        kind.scale(sli, plan_of(spec))[1]
+    )
 
 
 def _spread(values: list[float]) -> float:
@@ -220,6 +221,9 @@ def _answer(spec: ExperimentSpec, watch: Watch, question: Question, pair: PairWi
     after, said = _said(spec, replace(watch, question=question), pair)
     lasts = pair.end_us - change.begun_us >= spec.policy.sustained_us
     if said is not None and said.judgement.action == "ROLLBACK" and lasts:
+        if _all_usual(spec, after, said.judgement, pair.start_us):
+            after = replace(_since(after, change), question=None)
+            return _told(spec, after, change, "HEALTHY", "no worse than is usual at this time")
         return replace(_since(after, change), question=None, done=True), said
     if said is None or (question.used < len(question.reference) and not watch.done):
         return after, None
@@ -228,6 +232,21 @@ def _answer(spec: ExperimentSpec, watch: Watch, question: Question, pair: PairWi
     judgement = replace(said.judgement, reason=f"{said.judgement.reason}; {denied}")
     told = Said(judgement, replace(change, kind="anomaly") if over else change)
     return replace(_since(after, change), question=None), told
+
+
+def _usual(sli: SliSpec, held: Series, level: float, time_us: int) -> bool:
+    """Whether a level is no worse than usual at this time, by more than is allowed."""
+    return held.usual is not None and within(sli, level, held.usual.bound(time_us))
+
+
+def _all_usual(spec: ExperimentSpec, watch: Watch, judgement: Judgement, time_us: int) -> bool:
+    """Whether that is so of each SLI that HARM was found in, by its latest windows."""
+    harmed = {one.sli for one in judgement.evidence if one.status == "HARM"}
+    for sli, held in zip(_enforced(spec), watch.series, strict=True):
+        latest = [value for value in held.values[-LATEST:] if math.isfinite(value)]
+        if sli.name in harmed and not (latest and _usual(sli, held, median(latest), time_us)):
+            return False
+    return bool(harmed)
 
 
 def _since(watch: Watch, change: Change) -> Watch:
@@ -255,30 +274,10 @@ def _said(spec: ExperimentSpec, watch: Watch, pair: PairWindow) -> tuple[Watch, 
 
 
 def question_spec(spec: ExperimentSpec, number: int) -> ExperimentSpec:
-    """What the answer to the question of that number (from 1) is held against: all traffic, alpha / 2^number."""
-    policy = spec.policy.model_copy(update={"alpha": spec.policy.alpha / 2.0**number})
+    """What the answer to the question of that number (from 1) is held against: all traffic, alpha / (number (number + 1))."""
+    policy = spec.policy.model_copy(update={"alpha": spec.policy.alpha / (number * (number + 1))})
     alone = Step.model_construct(weight=1.0, duration_us=spec.steps[-1].duration_us)
     return spec.model_copy(update={"policy": policy, "steps": (alone,)})
-
-
-def _located(sli: SliSpec, starts: tuple[int, ...], values: array[float]) -> Change | None:
-    """Where two levels explain the latest values best, by least squares; None where there are too few."""
-    seen = [(start, value) for start, value in zip(starts, values, strict=True) if math.isfinite(value)]
-    if len(seen) < 3:
-        return None
-    level = np.array([value for _, value in seen])
-    n, sums, squares = len(level), np.cumsum(level), np.cumsum(level**2)
-    left = np.arange(1, n)
-    apart = squares[-1] - sums[:-1] ** 2 / left - (sums[-1] - sums[:-1]) ** 2 / (n - left)
-    apart = np.maximum(apart, 1e-12 * max(float(squares[-1]), 1e-300))
-    best = int(np.argmin(apart))
-    likely = np.flatnonzero(n / 2 * np.log(apart / apart[best]) <= LIKELY) + 1
-    before, after = float(level[: best + 1].mean()), float(level[best + 1 :].mean())
-    return Change(sli.name, seen[best + 1][0], seen[int(likely[0])][0], seen[int(likely[-1])][0], before, after)
-
-
-def _worse(sli: SliSpec, change: Change) -> bool:
-    return change.after > change.before if sli.limit == "max_increase" else change.after < change.before
 
 
 def _sentence(spec: ExperimentSpec, watch: Watch, change: Change) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from analyzers import snapshot, watch
 from analyzers.arm import ArmWindow
 from analyzers.judgement import Judgement
+from analyzers.usual import WEEK, Usual
 from analyzers.watch import Watch
 from tests.analyzers.builders import ERRORS, MEAN, P99, TRAFFIC, WINDOW_US, arm, pair, spec
 
@@ -97,6 +100,19 @@ def test_traffic_that_vanishes_is_rolled_back() -> None:
     (_, said) = words(traffic(2, PROMOTED + 200, {}, lost=PROMOTED + 50))[-1]
     assert said.action == "ROLLBACK"
     assert said.reason.startswith("traffic fell from ")
+
+
+def test_traffic_that_is_usual_at_this_time_of_the_week_is_neither_asked_about_nor_told() -> None:
+    windows, low = traffic(2, PROMOTED + 200, {}, lost=PROMOTED + 50), array("d", [100.0]) * WEEK
+    held = watch.start(SPEC, "canary", PROMOTED * WINDOW_US, 0)
+    held = replace(held, series=(held.series[0], replace(held.series[1], usual=Usual(-1.0, week=low))))
+    for index, content in windows.items():
+        then = held.reference_us
+        held, said = watch.step(
+            SPEC, held, content, pair(index, content, arm(0) if then is None else windows[then // WINDOW_US])
+        )
+        assert said is None or said.change.sli != "traffic", said
+    assert not held.done
 
 
 def test_a_spike_is_said_and_does_not_act() -> None:
