@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from analyzers import trial as trials
 from analyzers import watch as watching
-from analyzers.arm import EMPTY, ArmWindow, Instances, PairWindow
+from analyzers.arm import EMPTY, ArmWindow, PairWindow
 from analyzers.budget import Limit
 from analyzers.case import Situation
 from analyzers.judgement import Judgement, judge
@@ -21,10 +21,11 @@ from schemas.control import WeightApplied, WeightIntent
 from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
 from schemas.verdict import Phase
+from streams.arms import NOTHING, arms_of, group_of, instances_of, strata_of
 from streams.astray import astray
-from streams.producers import PRODUCER, by_producer, dominated
+from streams.producers import dominated
 from streams.traffic import Traffic, share
-from streams.windows import Group, Label, Windows
+from streams.windows import Group, Windows
 
 ENDING = frozenset({"promote", "abort", "rollback"})
 """Commands after which there is nothing left to judge."""
@@ -79,7 +80,7 @@ class Experiment:
     @property
     def group(self) -> Group:
         """Where its cells are kept."""
-        return (self.spec.id, self.spec.service, self.spec.environment)
+        return group_of(self.spec)
 
     @property
     def live(self) -> bool:
@@ -134,7 +135,7 @@ class Experiment:
         said: dict[str, Judged] = {}
         while self.next_window + length <= closed_us and self.live:
             start, end = self.next_window, self.next_window + length
-            arms = self._arms(windows.labels(self.group, start))
+            arms = arms_of(self.spec, windows.labels(self.group, start))
             for name in [name for name in self.spec.candidates if name not in self.finished]:
                 self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, windows))
                 said[name] = self._asked(name, end, hold_reason, windows)
@@ -155,7 +156,7 @@ class Experiment:
             held = self.watches[name]
             while not held.done and held.next_us + length <= closed_us:
                 labels = windows.labels(self.group, held.next_us)
-                pair = self._watched_pair(held, self._arms(labels), windows)
+                pair = self._watched_pair(held, arms_of(self.spec, labels), windows)
                 held, word = watching.step(self.spec, held, ArmWindow.sum(labels.values()), pair)
                 if word is not None:
                     said.append(Judged(name, held.next_us, last, word.judgement, "watch", word.change))
@@ -165,13 +166,13 @@ class Experiment:
     def _watched_pair(self, held: Watch, arms: dict[str, tuple[ArmWindow, int]], windows: Windows) -> PairWindow:
         """The candidate now; as control who had the traffic in the window that it is paired with."""
         start, end = held.next_us, held.next_us + windows.length_us
-        content, wrong = arms.get(held.candidate, (EMPTY, 0))
+        content, wrong = arms.get(held.candidate, NOTHING)
         before, weight, then_us = EMPTY, 1.0, held.reference_us
         steady = self.traffic.steady(start, end)
         if then_us is not None:
             alone = then_us >= held.since_us or self.spec.control not in self.spec.variants
             name = held.candidate if alone else self.spec.control
-            before, _ = self._arms(windows.labels(self.group, then_us)).get(name, (EMPTY, 0))
+            before, _ = arms_of(self.spec, windows.labels(self.group, then_us)).get(name, NOTHING)
             shift = self.traffic.at(then_us)
             weight = 1.0 if shift is None else shift.weights.get(name, 0.0)
             steady = steady and self.traffic.steady(then_us, then_us + windows.length_us)
@@ -201,7 +202,7 @@ class Experiment:
         self.checkpoints = {time: held for time, held in self.checkpoints.items() if time <= place}
         self.trials = dict(self.checkpoints[place]) | {n: self.trials[n] for n in self.finished if n in self.trials}
         for start in range(place, until, length):
-            arms = self._arms(windows.labels(self.group, start))
+            arms = arms_of(self.spec, windows.labels(self.group, start))
             for name in [name for name in self.trials if name not in self.finished]:
                 self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, windows))
 
@@ -264,51 +265,19 @@ class Experiment:
             begin += step.duration_us
         return 0, begin
 
-    def _arms(self, labels: dict[Label, ArmWindow]) -> dict[str, tuple[ArmWindow, int]]:
-        """Per arm what counts as its evidence, and the rows that carry another version than the arm's."""
-        arms: dict[str, tuple[ArmWindow, int]] = {}
-        for (version, variant), content in labels.items():
-            name = self.spec.arm_of(version, variant)
-            if name is None:
-                continue
-            counted, wrong = arms.get(name, (EMPTY, 0))
-            if version == self.spec.variants[name].version:
-                arms[name] = (content if counted is EMPTY else counted + content, wrong)
-            else:
-                arms[name] = (counted, wrong + content.rows)
-        return arms
-
     def _pair(
         self, candidate: str, arms: dict[str, tuple[ArmWindow, int]], start_us: int, windows: Windows
     ) -> PairWindow:  # fmt: skip
         shift, end_us = self.traffic.at(start_us), start_us + windows.length_us
-        control, wrong_control = arms.get(self.spec.control, (EMPTY, 0))
-        content, wrong = arms.get(candidate, (EMPTY, 0))
+        control, wrong_control = arms.get(self.spec.control, NOTHING)
+        content, wrong = arms.get(candidate, NOTHING)
         return PairWindow(
             start_us, end_us, control, content,
             share(shift.weights, candidate, self.spec.control) if shift else None,
             shift.step if shift else self._step_on_schedule(start_us)[0],
-            self.traffic.steady(start_us, end_us), wrong_control, wrong, self._strata(candidate, start_us, windows),
-            instances=self._instances(candidate, start_us, windows),
+            self.traffic.steady(start_us, end_us), wrong_control, wrong, strata_of(self.spec, candidate, start_us, windows),
+            instances=instances_of(self.spec, candidate, start_us, windows),
         )  # fmt: skip
-
-    def _instances(self, candidate: str, start_us: int, windows: Windows) -> tuple[Instances, Instances]:
-        """Control's and the candidate's, where cells tell them apart."""
-        told = windows.values_at(self.group, PRODUCER, start_us)
-        if not told:
-            return (), ()
-        arms = (by_producer(self.spec, told, arm) for arm in (self.spec.control, candidate))
-        control, canary = (tuple(counts[:2] for _, counts in sorted(arm.items())) for arm in arms)
-        return control, canary
-
-    def _strata(self, candidate: str, start_us: int, windows: Windows) -> tuple[tuple[ArmWindow, ArmWindow], ...]:
-        """Control and candidate by segment, where the spec compares within segments."""
-        if self.spec.stratify is None:
-            return ()
-        found = windows.strata(self.group, start_us)
-        strata = [self._arms(found[name]) for name in sorted(found, key=lambda name: (name is not None, name or ""))]
-        nothing = (EMPTY, 0)
-        return tuple((arms.get(self.spec.control, nothing)[0], arms.get(candidate, nothing)[0]) for arms in strata)
 
 
 def with_spec(experiment: Experiment, spec: ExperimentSpec) -> Experiment:
