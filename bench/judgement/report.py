@@ -149,7 +149,8 @@ def delays(found: dict[str, Any]) -> str:
         "Kayenta's judge is its Mann-Whitney classifier with its own defaults, asked once a minute. "
         "The oracle is told the harm's size and when it begins; nothing that keeps alpha can be faster on average. The "
         "waiting oracle is told the size, not the begin (half of its weight on the first window, the rest on all others "
-        "evenly): the limit for harm in mid-run, whose begin nobody is told.\n",
+        "evenly): the limit for harm in mid-run, whose begin nobody is told. Where pods freeze, each of five instances of an "
+        "arm does in 3 % of its windows.\n",
         f"| harm | {' | '.join(RULES)} | davy / oracle | davy / waiting oracle | reference |",
         "| --- |" + " ---: |" * (len(RULES) + 3),
     ]  # fmt: skip
