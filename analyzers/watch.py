@@ -6,7 +6,7 @@
    traffic, the release's own since then), no window twice, and the pairs go through the same tests as in the rollout.
 3. The k-th question may err with alpha / (k (k + 1)), so all of them together with alpha, however long the watch and whatever
    the detector tells: its alarms are chosen by the past, the evidence is not.
-4. What is no worse than usual at this time (`analyzers.usual`) is not asked about, nor HARM: that takes evidence, adds none.
+4. What is no worse than usual at this time (`analyzers.usual`) is not HARM: that takes alarms away, adds none.
 
 What this promises rests on windows before and after being alike where nothing changed: a change of everybody's traffic within
 minutes is the release's for it. A spike opens a question that later windows deny: it is said, and nothing acts. One too short
@@ -128,8 +128,7 @@ def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow)
     for sli, place in alarms:
         change = located(sli, watch.starts, watch.series[place].values)
         if change is not None and worse(sli, change):
-            usual = _usual(sli, watch.series[place], change.after, pair.start_us)
-            return (_since(watch, change), None) if usual else _ask(spec, watch, change, pair)
+            return _ask(spec, watch, change, pair)
         if change is not None:
             return _told(spec, _since(watch, change), change, "HEALTHY", "this is for the better")
     for change in spikes:
@@ -222,6 +221,8 @@ def _answer(spec: ExperimentSpec, watch: Watch, question: Question, pair: PairWi
     lasts = pair.end_us - change.begun_us >= spec.policy.sustained_us
     if said is not None and said.judgement.action == "ROLLBACK" and lasts:
         if _all_usual(spec, after, said.judgement, pair.start_us):
+            if question.used < len(question.reference) and not watch.done:
+                return after, None  # it may become worse than usual
             after = replace(_since(after, change), question=None)
             return _told(spec, after, change, "HEALTHY", "no worse than is usual at this time")
         return replace(_since(after, change), question=None, done=True), said

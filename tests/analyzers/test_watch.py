@@ -13,7 +13,7 @@ import pytest
 from analyzers import snapshot, watch
 from analyzers.arm import ArmWindow
 from analyzers.judgement import Judgement
-from analyzers.usual import WEEK, Usual
+from analyzers.usual import HELD, WEEK, Usual
 from analyzers.watch import Watch
 from tests.analyzers.builders import ERRORS, MEAN, P99, TRAFFIC, WINDOW_US, arm, pair, spec
 
@@ -102,7 +102,7 @@ def test_traffic_that_vanishes_is_rolled_back() -> None:
     assert said.reason.startswith("traffic fell from ")
 
 
-def test_traffic_that_is_usual_at_this_time_of_the_week_is_neither_asked_about_nor_told() -> None:
+def test_traffic_that_is_usual_at_this_time_of_the_week_is_no_harm() -> None:
     windows, low = traffic(2, PROMOTED + 200, {}, lost=PROMOTED + 50), array("d", [100.0]) * WEEK
     held = watch.start(SPEC, "canary", PROMOTED * WINDOW_US, 0)
     held = replace(held, series=(held.series[0], replace(held.series[1], usual=Usual(-1.0, week=low))))
@@ -111,8 +111,27 @@ def test_traffic_that_is_usual_at_this_time_of_the_week_is_neither_asked_about_n
         held, said = watch.step(
             SPEC, held, content, pair(index, content, arm(0) if then is None else windows[then // WINDOW_US])
         )
-        assert said is None or said.change.sli != "traffic", said
+        assert said is None or said.judgement.action == "CONTINUE", said
     assert not held.done
+
+
+def test_a_ramp_is_found_though_it_begins_within_what_is_usual() -> None:
+    begun = PROMOTED + 60
+    windows = traffic(11, begun + 150, {begun + i: min(0.05, 0.005 + 0.002 * i) for i in range(150)})
+    held, lately = watch.start(SPEC, "canary", PROMOTED * WINDOW_US, 0), array("d", [0.005]) * HELD
+    held = replace(
+        held, series=(replace(held.series[0], usual=Usual(1.0, worst=lately, middle=lately)), held.series[1])
+    )
+    for index, content in windows.items():
+        then = held.reference_us
+        held, said = watch.step(
+            SPEC, held, content, pair(index, content, arm(0) if then is None else windows[then // WINDOW_US])
+        )
+        if held.done:
+            assert said is not None
+            assert said.judgement.action == "ROLLBACK"
+            return
+    pytest.fail("it was not found")
 
 
 def test_a_spike_is_said_and_does_not_act() -> None:
