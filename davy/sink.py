@@ -10,27 +10,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-import numpy as np
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import Counter, Gauge
 
+from davy.held import Held
 from davy.reporter import Reporter
 from davy.sink_queries import QueryServer
 from davy.spool import Spool
 from schemas.config import INTEGER_MEASURES, Config
 from schemas.errors import InfrastructureError
 from streams import kafka
-from streams.fetch import Failed, Records, fetching
+from streams.fetch import Failed, fetching
 from streams.membership import member, number
-from streams.packed import Ints
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
-from streams.sinks.columns import Columns, joined, of_rows, read, span_us
+from streams.sinks.columns import Columns, of_rows, span_us
 from streams.sinks.embedded import EmbeddedStore, Locked
 from streams.sinks.rows import READERS
 from streams.sinks.tables import DECISIONS, REPORTS
@@ -59,7 +57,6 @@ ROLL_UP_S = 30.0
 
 log = structlog.get_logger("sink")
 ROWS = Counter("davy_sink_rows_total", "Rows written to the analysts' store.", ["table"])
-UNREADABLE = Counter("davy_sink_unreadable_total", "Records that could not be read.", ["topic"])
 FAILURES = Counter("davy_sink_failures_total", "Times the store refused.")
 EVENT_TIME = Gauge("davy_sink_event_time_seconds", "End of the newest window in the store.")
 SPOOL_BYTES = Gauge("davy_sink_spool_bytes", "Rows on the disk that wait for the store.")
@@ -77,12 +74,8 @@ class SinkLoop:
         self._topics = {config.topic(name): name for name in READERS}
         self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **FETCH, **member(config, "sink"))
         self._fetch = fetching(self._consumer, wants_headers=False)
-        self._records: defaultdict[str, list[Records]] = defaultdict(list)
-        """What was read and not decoded yet, by topic."""
-        self._rows: dict[str, Columns] = {}
-        """What was decoded and is neither in the store nor in the spool, by table."""
-        self._next: dict[tuple[str, int], int] = {}
-        self._held = self._newest_us = 0
+        self._held = Held(self._topics)
+        self._newest_us = 0
         self._flushed_at = time.monotonic()
         self._prepared = False
         self._retry_at = self._roll_up_at = 0.0
@@ -134,7 +127,7 @@ class SinkLoop:
             if isinstance(told, Failed):
                 kafka.require_alive(told.error)
         for records in fetched.records:
-            self._take(records)
+            self._held.take(records)
         self._serve_store()
         if self._due():
             self._read_on(self.flush())
@@ -149,47 +142,28 @@ class SinkLoop:
             self._paused = self._consumer.assignment()
             self._consumer.pause(self._paused)
 
-    def _take(self, records: Records) -> None:
-        """Hold them."""
-        for partition in np.unique(records.partition).tolist():
-            self._next[records.topic, partition] = int(records.offset[records.partition == partition].max()) + 1
-        self._held += len(records)
-        self._records[records.topic].append(records)
-
-    def _decode(self) -> None:
-        """Make columns of what is held; a record that cannot be read is counted and passed over."""
-        for topic, held in self._records.items():
-            found, unreadable = read(self._topics[topic], [value for records in held for value in records.values])
-            for index, error in unreadable:
-                partition, offset = (int(np.concatenate(of)[index]) for of in _places(held))
-                UNREADABLE.labels(topic).inc()
-                log.warning("unreadable record", topic=topic, partition=partition, offset=offset, error=error)
-            for table, columns in found.items():
-                self._rows[table] = joined(self._rows.get(table), columns)
-        self._records.clear()
-
     def _due(self) -> bool:
         old = time.monotonic() - self._flushed_at >= FLUSH_S
-        return bool(self._next) and (old or (self._held >= FLUSH_RECORDS and not self._paused))
+        return bool(self._held.next) and (old or (self._held.count >= FLUSH_RECORDS and not self._paused))
 
     # -- store and spool -----------------------------------------------------------------------------------------
 
     def flush(self) -> bool:
         """Write what is held to the store, or to the spool while that is away or has older rows; then commit. False where
         neither takes it: it is held on to."""
-        self._decode()
+        self._held.decode()
         if not len(self.spool) and self.reachable():
-            for table in list(self._rows):
-                if not self._insert(table, self._rows[table]):
+            for table in list(self._held.rows):
+                if not self._insert(table, self._held.rows[table]):
                     break
-                del self._rows[table]
-        if self._rows and not self._spooled():
+                del self._held.rows[table]
+        if self._held.rows and not self._spooled():
             self._flushed_at = time.monotonic()
             return False
-        self._rows.clear()
+        self._held.rows.clear()
         self._measure()
         self._commit()
-        self._held = 0
+        self._held.count = 0
         self._flushed_at = time.monotonic()
         return True
 
@@ -198,7 +172,7 @@ class SinkLoop:
         now = time.monotonic()
         if now < self._full_until and self.spool.bytes >= self._full_bytes:
             return False
-        if self.spool.put(self._rows):
+        if self.spool.put(self._held.rows):
             return True
         self._full_until, self._full_bytes = now + RETRY_MAX_S, self.spool.bytes
         return False
@@ -278,22 +252,19 @@ class SinkLoop:
         SPOOL_AGE.set(self.spool.age_s())
 
     def _commit(self) -> None:
-        if self._next:
-            places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
+        if self._held.next:
+            places = [
+                TopicPartition(topic, partition, offset) for (topic, partition), offset in self._held.next.items()
+            ]
             try:
                 self._consumer.commit(offsets=places, asynchronous=False)
             except KafkaException as error:  # another member has them now; it writes the same rows again
                 kafka.require_alive(error.args[0])
                 log.warning("offsets not committed", error=str(error))
                 ours = {(place.topic, place.partition) for place in self._consumer.assignment()}
-                self._next = {place: offset for place, offset in self._next.items() if place in ours}
+                self._held.next = {place: offset for place, offset in self._held.next.items() if place in ours}
                 return
-        self._next.clear()
-
-
-def _places(held: Sequence[Records]) -> tuple[list[Ints], list[Ints]]:
-    """Partitions and offsets."""
-    return [records.partition for records in held], [records.offset for records in held]
+        self._held.next.clear()
 
 
 def run(config: Config, stop: threading.Event) -> None:
