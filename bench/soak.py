@@ -23,9 +23,10 @@ from scipy.stats import theilslopes  # pyright: ignore
 
 from bench.document import heading, rewrite
 from bench.failsafe.cell import Matrix
-from bench.failsafe.system import ROLES, System
+from bench.failsafe.system import ROLES, START_S, System
 from bench.failsafe.traffic import SERVICES
 from tests.support.kafka import VERSION
+from tests.support.system import until
 
 SECONDS, EVERY_S = 3600.0, 5.0
 WARM = 1 / 3
@@ -113,12 +114,12 @@ def simulated(seconds: float, hours: float) -> tuple[dict[str, Samples], list[fl
             sys.executable, "-m", "davy", "demo", "--json", "--no-browser", "--port", "0", "--dir", folder,
             "--speed", f"{speed:g}", "--duration", f"{seconds + 30:g}",
         ]  # fmt: skip
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            assert process.stdout is not None
-            json.loads(process.stdout.readline())
+        out = Path(folder) / "told.ndjson"
+        with out.open("wb") as told_to, subprocess.Popen(command, stdout=told_to, stderr=subprocess.DEVNULL) as process:
+            until(out.read_bytes, START_S, "the demo is ready")
             samples, _ = sampled(lambda: roles_of(process.pid), seconds, lambda: 0.0)
             process.terminate()
-            told = [json.loads(line) for line in process.stdout]
+        told = [json.loads(line) for line in out.read_text().splitlines()]
     verdicts = [line for line in told if "action" in line]
     said = (
         f"`python -m bench.soak {seconds:g} --simulated {hours:g}`, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} shared "
