@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -123,4 +124,6 @@ def command(
     findings = lint([*files, *([config] if config else [])], rate, beside=_beside())
     for finding in findings:
         print(json.dumps(asdict(finding)) if as_json else finding)
+    if not findings and sys.stdout.isatty() and not as_json:
+        print("nothing to mend")
     raise typer.Exit(2 if findings else 0)
