@@ -231,8 +231,9 @@ class SimConsumer:
         places = [TopicPartition(*place) for place in fresh]
         if fresh and self._on_assign:
             self._on_assign(self, places)
-        elif fresh:
-            self.incremental_assign(self.committed(places, 0))
+        left = [place for place in places if (place.topic, place.partition) not in self.positions]
+        if left:  # what the callback does not assign, the library does
+            self.incremental_assign(self.committed(left, 0))
 
     def _fetch(self, place: Place, many: int) -> list[Message]:
         log, (topic, partition) = self.broker.logs[place], place

@@ -25,8 +25,8 @@ from streams.topics import ensure_topics, topic_names
 from tests.support.kafka import KafkaBroker
 
 WINDOW_US = 5_000_000
-BEGIN_US = (int(time.time()) - 200) * 1_000_000
-"""Lately, or the broker would delete what is kept for a week."""
+BEGIN_US = (time.time_ns() // 1000 - 200_000_000) // WINDOW_US * WINDOW_US
+"""Lately, or the broker would delete what is kept for a week; windows begin at multiples of their length."""
 SPEC = """\
 id: e
 service: s
