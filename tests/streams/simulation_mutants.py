@@ -263,7 +263,7 @@ def the_sink_commits_before_the_rows_are_stored() -> Any:
     """What it then fails to write is not read again."""
 
     def flush(self: SinkLoop) -> bool:
-        places = [TopicPartition(*place, offset) for place, offset in self._next.items()]  # pyright: ignore[reportPrivateUsage]
+        places = [TopicPartition(*place, offset) for place, offset in self._held.next.items()]  # pyright: ignore[reportPrivateUsage]
         self._consumer.commit(offsets=places, asynchronous=True)  # pyright: ignore[reportPrivateUsage]
         return original(self)
 
