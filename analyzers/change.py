@@ -51,5 +51,9 @@ def worse(sli: SliSpec, change: Change) -> bool:
 
 def within(sli: SliSpec, value: float, level: float) -> bool:
     """Whether a value is no worse than a level by more than the SLI allows."""
-    allowed = sli.tolerance.value * (abs(level) if sli.tolerance.kind == "relative" else 1.0)
-    return value - level <= allowed if sli.limit == "max_increase" else level - value <= allowed
+    return (value - level if sli.limit == "max_increase" else level - value) <= allowed(sli, level)
+
+
+def allowed(sli: SliSpec, level: float) -> float:
+    """How far from a level the SLI may be."""
+    return sli.tolerance.value * (abs(level) if sli.tolerance.kind == "relative" else 1.0)

@@ -24,7 +24,7 @@ from analyzers import reasons
 from analyzers import trial as trials
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.case import Situation
-from analyzers.change import Change, located, within, worse
+from analyzers.change import Change, allowed, located, within, worse
 from analyzers.detectors import seasonal
 from analyzers.judgement import Judgement, judge_watch
 from analyzers.share_sli import ShareSli
@@ -166,9 +166,8 @@ def _spike(
         if len(usual) < USUAL_MIN or not math.isfinite(seen):
             return None, None
         before = median(usual)
-        allowed = sli.tolerance.value * (abs(before) if sli.tolerance.kind == "relative" else 1.0)
         away = abs(seen - before)
-        if away <= allowed or _few(spec, sli, away, pair) or away <= SPIKE_SIGMAS * _spread(usual):
+        if away <= allowed(sli, before) or _few(spec, sli, away, pair) or away <= SPIKE_SIGMAS * _spread(usual):
             return None, None
         return Change(sli.name, start_us, start_us, start_us, before, seen, "anomaly"), None
     away, furthest = abs(seen - spike.before), abs(spike.after - spike.before)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import structlog
@@ -24,7 +24,7 @@ from davy.spool import Spool
 from schemas.config import INTEGER_MEASURES, Config
 from schemas.errors import InfrastructureError
 from streams import kafka
-from streams.fetch import Failed, fetching
+from streams.fetch import WIDE, Failed, fetching
 from streams.membership import member, number
 from streams.sinks import open_store
 from streams.sinks.base import Store, StoreUnavailable
@@ -43,13 +43,6 @@ BATCH_MAX = 5_000
 POLL_S = 0.1
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
-FETCH: Mapping[str, int] = {
-    "fetch.max.bytes": 64 << 20,
-    "max.partition.fetch.bytes": 8 << 20,
-    "fetch.queue.backoff.ms": 10,
-}
-"""After an outage there is much to read; the library's own fetches of a megabyte, and its pauses of a second once its queue is
-full, are slower than what becomes of them."""
 OPEN_TIMEOUT_S = 20.0
 """How long a `davy query` may have the folder before we give up."""
 ROLL_UP_S = 30.0
@@ -72,7 +65,7 @@ class SinkLoop:
         self.store = store
         self.spool = Spool(config.data_dir / "spool" / str(number(config, "sink")), config.limits.spool_bytes)
         self._topics = {config.topic(name): name for name in READERS}
-        self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **FETCH, **member(config, "sink"))
+        self._consumer: Consumer = kafka.consumer(config, f"{config.prefix}sink", **WIDE, **member(config, "sink"))
         self._fetch = fetching(self._consumer, wants_headers=False)
         self._held = Held(self._topics)
         self._newest_us = 0

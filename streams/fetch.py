@@ -26,6 +26,11 @@ from streams.packed import Ints, Packed
 
 Source = tuple[str, int]
 """Topic name and partition."""
+WIDE: dict[str, str | int] = {
+    "fetch.max.bytes": 64 << 20, "max.partition.fetch.bytes": 8 << 20, "fetch.queue.backoff.ms": 10,
+}  # fmt: skip
+"""Settings of who has much to read: the library's own fetches of a megabyte, and its pauses of a second once its queue is
+full, are slower than what becomes of the records."""
 MAJOR = "2."
 """Of confluent-kafka's versions, those whose consumers are known."""
 HANDLE_OFFSET = object.__basicsize__

@@ -17,7 +17,7 @@ from schemas.config import Config
 from schemas.errors import UserError
 from schemas.frozen import frozen
 from streams import kafka
-from streams.fetch import Fetched, Source, fetching
+from streams.fetch import WIDE, Fetched, Source, fetching
 from streams.ingest import Reread, Restart
 from streams.layout import Layout
 from streams.membership import member
@@ -29,8 +29,7 @@ WATCH_S = 0.5
 
 READ_SETTINGS: dict[str, str | int] = {
     "isolation.level": "read_committed", "queued.min.messages": 200_000, "queued.max.messages.kbytes": 256 << 10,
-    "fetch.max.bytes": 64 << 20, "max.partition.fetch.bytes": 8 << 20, "fetch.queue.backoff.ms": 10,
-    "auto.offset.reset": "error",
+    "auto.offset.reset": "error", **WIDE,
 }  # fmt: skip
 """An offset that retention took is an error, never a silent step to the oldest record that is left. The usual room for
 fetched records (64 MiB, 1 MiB a fetch) keeps even a consumer that does nothing at 264,000 events/s here; with more of it, at

@@ -164,7 +164,7 @@ def _bursts(rng: np.random.Generator, t: Floats) -> Weather:
 
 
 def _batches(rng: np.random.Generator, t: Floats) -> Weather:
-    """Every hour five minutes of a batch: as many requests again, three times as slow."""
+    """Every hour five minutes of a batch: as many requests again, 1.7 times as slow."""
     batch = t % HOUR < 60
     return 1 + batch.astype(float), np.full(len(t), 0.005), np.where(batch, 1.7, 1.0)
 
