@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.document import rewrite
@@ -76,7 +75,7 @@ def lines(seen: Sequence[Seen]) -> list[str]:
     )
     wrong = [found for found in seen if found.wrong]
     written = [
-        f"`python -m bench.failsafe`, {datetime.now(UTC):%Y-%m-%d}, Kafka {VERSION}, {os.cpu_count()} shared cores: "
+        f"`python -m bench.failsafe`, {_days(seen)}, Kafka {VERSION}, {os.cpu_count()} shared cores: "
         f"{len(alone)} of {len(singles())} faults alone and {len(both)} of {PAIRS} pairs (seed {SEED}), each {FAULT_S:g} s, "
         f"with rollouts in all {STATES} states. Promotions that nobody had reason for: **{sum(f.promotions for f in seen)}**; "
         f"such rollbacks: **{sum(f.rollbacks for f in seen)}**; rounds in which anything was wrong: **{len(wrong)}**.",
@@ -88,6 +87,11 @@ def lines(seen: Sequence[Seen]) -> list[str]:
     if both:
         written.append(_row(f"pairs, the worst of {len(both)}", _worst(both)))
     return written + [_row(_name(found), found) for found in both if found.wrong]
+
+
+def _days(seen: Sequence[Seen]) -> str:
+    days = sorted({found.on for found in seen})
+    return " to ".join(days if len(days) < 3 else (days[0], days[-1]))
 
 
 def told(found: Seen) -> str:

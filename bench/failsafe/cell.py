@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from bench.failsafe.faults import Fault
 from bench.failsafe.system import PARTITIONS, System
@@ -53,6 +54,8 @@ class Seen:
     recovery_s: float = 0.0
     promotions: int = 0
     rollbacks: int = 0
+    on: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
+    """The day."""
     wrong: list[str] = field(default_factory=list[str])
 
 

@@ -24,6 +24,8 @@ from streams.sinks.tables import MODERN, Row
 
 pa: Any = pyarrow
 FOLDER = "clickhouse"
+SETTINGS = Path(__file__).with_suffix(".xml")
+"""The engine's. Where none are named it would read a `config.xml` that happens to lie in the working directory."""
 _QUERY_FORMAT = "JSONCompactEachRowWithNamesAndTypes"
 _OUTPUT = {"date_time_output_format": "'iso'", "output_format_json_quote_64bit_integers": 0}
 
@@ -43,7 +45,7 @@ class EmbeddedStore:
         self._keep_us: Mapping[str, int] = {}
         from chdb.session import Session  # pyright: ignore[reportMissingTypeStubs]  # loads the engine: a second
 
-        self._open_session: Any = lambda: Session(str(folder))
+        self._open_session: Any = lambda: Session(f"{folder}?config-file={SETTINGS}")
         try:
             self._session = self._open_session()
             self.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")

@@ -23,6 +23,28 @@ for index in range(20):
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+PARTS, PARTS_MAX_S = 150, 60.0
+"""More than the engine's own limit, above which 128 threads remove them."""
+MANY_PARTS = """
+import os, sys, time
+from pathlib import Path
+from streams.sinks.embedded import EmbeddedStore
+with EmbeddedStore(Path(sys.argv[1])) as store:
+    store.run("CREATE TABLE davy.many (k Int64) ENGINE = MergeTree ORDER BY k SETTINGS cleanup_delay_period = 1, "
+        "cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 1")
+    store.run("SYSTEM STOP CLEANUP davy.many")
+    for k in range(int(sys.argv[2])):
+        store.run(f"INSERT INTO davy.many VALUES ({k})")
+    store.run("OPTIMIZE TABLE davy.many FINAL")
+    before = len(os.listdir("/proc/self/task"))
+    store.run("SYSTEM START CLEANUP davy.many")
+    deadline = time.monotonic() + float(sys.argv[3])
+    asked = "SELECT count() FROM system.parts WHERE table = 'many' AND NOT active"
+    while store.query(asked).rows[0][0] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    print(before, len(os.listdir("/proc/self/task")), store.query(asked).rows[0][0])
+"""
+
 
 def test_what_was_inserted_survives_a_kill_and_is_not_doubled(tmp_path: Path) -> None:
     folder = tmp_path / "clickhouse"
@@ -38,6 +60,20 @@ def test_what_was_inserted_survives_a_kill_and_is_not_doubled(tmp_path: Path) ->
 def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path / "clickhouse"), pytest.raises(Locked, match="another process"):
         EmbeddedStore(tmp_path / "clickhouse")
+    EmbeddedStore(tmp_path / "clickhouse").close()
+
+
+def test_old_parts_go_without_threads_that_stay(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MANY_PARTS, str(tmp_path / "clickhouse"), str(PARTS), str(PARTS_MAX_S)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    before, after, left = map(int, said)
+    assert left == 0
+    assert after < before + 10
+
+
+def test_a_config_xml_that_lies_about_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.xml").write_text("no configuration")
+    monkeypatch.chdir(tmp_path)
     EmbeddedStore(tmp_path / "clickhouse").close()
 
 
