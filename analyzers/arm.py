@@ -16,8 +16,10 @@ from schemas.frozen import frozen
 Ints = npt.NDArray[np.int64]
 Counted = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 DURATION = "duration_us"
-Instances = tuple[tuple[int, int], ...]
-"""Rows and errors of each instance of an arm."""
+Counts = tuple[int, int, int, int]
+"""Rows, errors, timed rows, their total duration in microseconds."""
+Instances = Mapping[str, Counts]
+"""Of each instance of an arm."""
 _NONE: Ints = np.empty(0, np.int64)
 
 
@@ -149,6 +151,13 @@ class ArmWindow:
 EMPTY = ArmWindow()
 
 
+def added(one: Counts | None, other: Counts) -> Counts:
+    """Both together; None is nothing."""
+    if one is None:
+        return other
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
+
+
 @frozen()
 class PairWindow:
     """One closed window [start_us, end_us) of a candidate and its control.
@@ -170,4 +179,4 @@ class PairWindow:
     mislabelled_candidate: int = 0
     strata: tuple[tuple[ArmWindow, ArmWindow], ...] = ()
     whole: PairWindow | None = None
-    instances: tuple[Instances, Instances] = ((), ())
+    instances: tuple[Instances, Instances] = ({}, {})

@@ -66,13 +66,13 @@ class Bursts:
         ordered = sorted(self.recent)
         return max(0.0, ordered[-LASTING] if sign > 0 else -ordered[LASTING - 1])
 
-    def above(self) -> float:
-        """Standard deviations of candidate's excess that count for HARM."""
-        return BELIEVED + self._confirmed(1.0)
+    def above(self, apart: bool = False) -> float:
+        """Standard deviations of candidate's excess that count for HARM; fewer where an instance of it stands `apart`."""
+        return (0.0 if apart else BELIEVED) + self._confirmed(1.0)
 
-    def below(self) -> float:
-        """Standard deviations of control's excess that count for SAFETY."""
-        return BELIEVED_SAFE + self._confirmed(-1.0)
+    def below(self, apart: bool = False) -> float:
+        """Standard deviations of control's excess that count for SAFETY; the same."""
+        return (0.0 if apart else BELIEVED_SAFE) + self._confirmed(-1.0)
 
 
 @frozen()
@@ -103,9 +103,19 @@ def believed(
     candidate = max(ALWAYS, most_beside(eb, pi, bursts.above()))
     control = min(most_beside(ec, 1 - pi, bursts.below()), max(bursts.most(nb), borne))
     if borne_out is not None:
-        candidate = min(candidate, max(borne_out[0], most_beside(eb, pi, bursts.above() - BELIEVED)))
-        control = min(control, max(borne_out[1], most_beside(ec, 1 - pi, bursts.below() - BELIEVED_SAFE)))
+        candidate = min(candidate, max(borne_out[0], most_beside(eb, pi, bursts.above(apart=True))))
+        control = min(control, max(borne_out[1], most_beside(ec, 1 - pi, bursts.below(apart=True))))
     return Kept(candidate / ec if ec > candidate else 1.0, control / eb if eb > control else 1.0)
+
+
+def unsurprising(ec: float, eb: float, pi: float, apart: tuple[bool, bool]) -> tuple[float, float]:
+    """Of a window's events `ec` of the candidate and `eb` of control those that the other arm leads to expect, where an
+    instance stands `apart` (of control, of the candidate); all of them where none does."""
+    control, candidate = apart
+    return (
+        min(ec, most_beside(eb, pi, 0.0)) if candidate else ec,
+        min(eb, most_beside(ec, 1 - pi, 0.0)) if control else eb,
+    )
 
 
 def most_beside(other: float, pi: float, z: float) -> float:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from analyzers.bursts import ALL, Bursts, Kept, believed
+from analyzers.bursts import ALL, Bursts, Kept, believed, unsurprising
 from analyzers.kernels import evidence_loops
 from analyzers.scatter import Scatter
 from schemas.delta import UNIT_BUCKETS
@@ -110,6 +110,12 @@ class Clumps:
     ) -> Kept:  # fmt: skip
         """The parts of the candidate's and of control's events that count (`analyzers.bursts`)."""
         return believed(ec, eb, self.expected(nc, nb), nb, self.bursts, borne_out)
+
+    def unsurprising(
+        self, nc: float, nb: float, ec: float, eb: float, apart: tuple[bool, bool]
+    ) -> tuple[float, float] | None:
+        """Of both arms' events those that do not hang on one instance that stands `apart`, None where none does."""
+        return unsurprising(ec, eb, self.expected(nc, nb), apart) if any(apart) else None
 
     def _time(self, nc: float, nb: float, ec: float, eb: float) -> tuple[Scatter, Bursts]:
         """With the window's z against the effect of earlier windows.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from analyzers import forecast
 from analyzers.arm import MeasureSum, PairWindow
 from analyzers.histogram import MIDPOINTS, quarter_midpoint
+from analyzers.instances import slow_apart
 from analyzers.kernels import value_loops
 from analyzers.means import REQUESTS_MIN, Means, Sample, half_width, log_evidence
 from analyzers.piece import Piece, gather
@@ -70,7 +71,8 @@ def step(state: MeanState, pair: PairWindow) -> MeanState:
         candidate = _sample(piece.candidate, state.cap, means.units)
         control = _sample(piece.control, state.cap, means.units)
         if control.mean > 0:
-            means = means.add(candidate, control, 0.0 if state.relative else state.sign * state.tolerance)
+            shift = 0.0 if state.relative else state.sign * state.tolerance
+            means = means.add(candidate, control, shift, slow_apart(piece))
     cap = CAP_FACTOR * _quantile(piece.control, piece.candidate) or state.cap
     return MeanState(
         state.measure, state.sign, state.relative, state.tolerance, state.alpha, state.beta, means, None, cap,

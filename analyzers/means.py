@@ -81,18 +81,21 @@ class Means:
     s_safety: float = 0.0
     bursts: Bursts = field(default_factory=Bursts)
 
-    def add(self, candidate: Sample, control: Sample, shift: float = 0.0) -> Means:
+    def add(
+        self, candidate: Sample, control: Sample, shift: float = 0.0, apart: tuple[bool, bool] = (False, False)
+    ) -> Means:
         """One window more; both arms have at least 2 values, control's mean is above 0.
 
-        `shift` is an absolute margin in the measure's own unit; the relative one is then 0.
+        `shift` is an absolute margin in the measure's own unit; the relative one is then 0. `apart`: whether an instance of
+        control, and one of the candidate, stands apart (`analyzers.instances`).
         """
         nc, nb, scale = candidate.n, control.n, control.mean
         h = nc * nb / (nc + nb)
         delta = (candidate.mean - shift) / scale - self.ratio
         u = delta * math.sqrt(h)
         centre, sd = self.d, self._sd(candidate, control, h)
-        high = min(delta, centre + self.bursts.above() * sd)
-        low = max(delta, centre - self.bursts.below() * sd)
+        high = min(delta, centre + self.bursts.above(apart[1]) * sd)
+        low = max(delta, centre - self.bursts.below(apart[0]) * sd)
         difference, control_part, buckets = self.difference, self.control, self.buckets
         if self.units and candidate.counts is not None:
             difference, control_part, buckets = evidence_loops().mean_residuals(

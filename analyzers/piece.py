@@ -7,19 +7,23 @@ overtakes is dropped.
 
 from __future__ import annotations
 
-from analyzers.arm import MeasureSum, PairWindow
+from analyzers.arm import DURATION, Instances, MeasureSum, PairWindow, added
 from schemas.frozen import frozen
+
+NOBODY: tuple[Instances, Instances] = ({}, {})
 
 
 @frozen(eq=False)
 class Piece:
-    """One measure of both arms from `start_us` on."""
+    """One measure of both arms from `start_us` on. `instances`: control's and the candidate's, of durations, where cells tell
+    them apart."""
 
     start_us: int
     step: int
     share: float | None
     control: MeasureSum
     candidate: MeasureSum
+    instances: tuple[Instances, Instances] = NOBODY
 
 
 def gather(waiting: Piece | None, pair: PairWindow, measure: str) -> Piece | None:
@@ -27,6 +31,7 @@ def gather(waiting: Piece | None, pair: PairWindow, measure: str) -> Piece | Non
     if not pair.steady:
         return None
     control, candidate = pair.control.measure(measure), pair.candidate.measure(measure)
+    told = pair.instances if measure == DURATION and pair.whole is None else NOBODY
     if waiting is not None and waiting.share == pair.share and waiting.step == pair.step:
         if control.rows or candidate.rows:
             return Piece(
@@ -35,8 +40,13 @@ def gather(waiting: Piece | None, pair: PairWindow, measure: str) -> Piece | Non
                 pair.share,
                 waiting.control + control,
                 waiting.candidate + candidate,
+                (_both(waiting.instances[0], told[0]), _both(waiting.instances[1], told[1])),
             )
         return waiting
     if not (control.rows or candidate.rows):
         return None
-    return Piece(pair.start_us, pair.step, pair.share, control, candidate)
+    return Piece(pair.start_us, pair.step, pair.share, control, candidate, told)
+
+
+def _both(one: Instances, other: Instances) -> Instances:
+    return {**one, **{name: added(one.get(name), counts) for name, counts in other.items()}} if other else one

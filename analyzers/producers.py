@@ -18,18 +18,17 @@ SAFETY only of errors and of mean latency; of traffic, cpu and memory nothing is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzers.arm import Instances
 from schemas.frozen import frozen
 from schemas.sli import SliSpec
 
 Floats = npt.NDArray[np.float64]
-Counts = tuple[int, int, int, int]
-"""Rows, errors, timed rows, their total duration in microseconds."""
-Arms = tuple[Mapping[str, Counts], Mapping[str, Counts]]
+Arms = tuple[Instances, Instances]
 """Control's and the candidate's counts by producer in one window."""
 
 PRODUCERS_MIN = 3
@@ -82,7 +81,7 @@ class _Table:
     events: Floats
 
     @staticmethod
-    def of(arms: Sequence[Mapping[str, Counts]], errors: bool) -> _Table:
+    def of(arms: Sequence[Instances], errors: bool) -> _Table:
         names = sorted({name for arm in arms for name in arm})
         at = {name: i for i, name in enumerate(names)}
         counts = np.zeros((2, len(arms), len(names)))

@@ -10,6 +10,7 @@ from streams.producers import PRODUCER, by_producer
 from streams.windows import Group, Label, Windows
 
 NOTHING = (EMPTY, 0)
+NOBODY: tuple[Instances, Instances] = ({}, {})
 
 
 def group_of(spec: ExperimentSpec) -> Group:
@@ -38,9 +39,8 @@ def instances_of(
     """Control's and the candidate's, where cells tell them apart."""
     told = windows.values_at(group_of(spec), PRODUCER, start_us)
     if not told:
-        return (), ()
-    arms = (by_producer(spec, told, arm) for arm in (spec.control, candidate))
-    control, canary = (tuple(counts[:2] for _, counts in sorted(arm.items())) for arm in arms)
+        return NOBODY
+    control, canary = (dict(sorted(by_producer(spec, told, arm).items())) for arm in (spec.control, candidate))
     return control, canary
 
 

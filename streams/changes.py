@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analyzers import watch as watching
-from analyzers.arm import DURATION, ArmWindow
+from analyzers.arm import DURATION, ArmWindow, Counts
 from analyzers.attribution import carriers
 from analyzers.watch import Change
 from schemas.change import Carrier, ChangeEvent, Link
@@ -19,7 +19,7 @@ from schemas.control import Annotation, Command, Control, SpecApplied, WeightApp
 from schemas.delta import OTHER
 from schemas.frozen import frozen
 from schemas.sli import SliSpec
-from streams.parts import SHARED, Counts, Levels, levels
+from streams.parts import SHARED, Levels, levels
 from streams.windows import Group, Windows
 
 NEAR_US = 600_000_000

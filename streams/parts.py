@@ -14,8 +14,8 @@ from array import array
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from analyzers.arm import Counts, added
 from analyzers.attribution import Ratio
-from analyzers.producers import Counts
 from schemas.sli import SliSpec
 
 PARTS_MAX = 4096
@@ -125,13 +125,6 @@ def add_to(found: dict[Value, Counts], dimensions: tuple[str | None, ...], count
     for place, value in enumerate(dimensions):
         if value is not None:
             found[place, value] = added(found.get((place, value)), counts)
-
-
-def added(one: Counts | None, other: Counts) -> Counts:
-    """Both together; None is nothing."""
-    if one is None:
-        return other
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
 
 
 def levels(sli: SliSpec, counts: Mapping[str, Counts], whole: Counts, seconds: float) -> Levels:

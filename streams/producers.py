@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from analyzers.arm import Counts, added
 from analyzers.judgement import Judgement
 from analyzers.producers import Arms, Dominating, harm_by_one, safe_by_one
 from analyzers.trial import enforced
 from schemas.spec import ExperimentSpec
-from streams.parts import PLACES, Counts, Label, added
+from streams.parts import PLACES, Label
 from streams.traffic import Traffic
 from streams.windows import Group, Windows
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from analyzers.arm import ArmWindow
+from analyzers.arm import ArmWindow, Counts, added
 from schemas.delta import OTHER
 from streams import deltas
 from streams.content import Content, Group, Names, Place
 from streams.deltas import PackedCell, labels_of
 from streams.fold import SourceKey
-from streams.parts import Counts, Label, Parts, Value, add_to, added
+from streams.parts import Label, Parts, Value, add_to
 
 Key = tuple[str, str | None, str | None]
 """Label, and the stratum where the spec compares within segments."""

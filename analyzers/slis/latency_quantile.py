@@ -27,6 +27,7 @@ from analyzers.arm import DURATION, ArmWindow, MeasureSum, PairWindow, SparseCou
 from analyzers.counts import ABOVE, BELOW, Counts, growth, increments
 from analyzers.dispersion import Buckets, Clumps
 from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, MIDPOINTS, bin_of, lower_edge
+from analyzers.instances import slow_apart
 from analyzers.interval import Interval, between
 from analyzers.kernels import value_loops
 from analyzers.mean_sli import ROWS_MIN, WORSE_SHARE
@@ -189,13 +190,15 @@ def _judged(state: State, piece: Piece, nc: float, nb: float) -> State:
         candidate.keys, candidate.counts, control.keys, control.counts,
         _thresholds(state.relative, state.tolerance), (1 - state.p) * (nc + nb),
     )  # fmt: skip
-    kept = state.clumps.believed(nc, nb, float(ec[_HARM]), float(eb[_HARM]))
+    slow_c, slow_b = float(ec[_HARM]), float(eb[_HARM])
+    borne_out = state.clumps.unsurprising(nc, nb, slow_c, slow_b, slow_apart(piece))
+    kept = state.clumps.believed(nc, nb, slow_c, slow_b, borne_out)
     starts = state.starts.at(piece.start_us)
     h = nc * nb / (nc + nb)
     return State(
         state.p, state.relative, state.tolerance, state.units, state.alpha, state.beta, starts,
         state.counts.add(increments(nc, nb, ec, eb, kept=kept), starts.begun(piece.start_us, piece.step)),
-        state.clumps.add(nc, nb, float(ec[_HARM]), float(eb[_HARM]), 1.0, _buckets(state, piece), kept),
+        state.clumps.add(nc, nb, slow_c, slow_b, 1.0, _buckets(state, piece), kept, borne_out),
         state.control.add(control, h / nb), state.candidate.add(candidate, h / nc),
         None, int(edge_b[_HARM]), int(edge_c[_HARM]),
         state.slow_b + float(eb[_SAFETY]), state.slow_b_shifted + equal,

@@ -33,6 +33,7 @@ MEASURED = (
         "histogram",
         "instances",
         "judgement",
+        "kernels",
         "mean_sli",
         "means",
     ),
@@ -102,7 +103,7 @@ def results(kind: tuple[str, ...]) -> Path:
 def state(kind: tuple[str, ...]) -> str:
     """Digest of what the results depend on."""
     files = [file for part in MEASURED for file in sorted((ROOT / "analyzers").glob(f"{part}/*.py"))]
-    files += [ROOT / "analyzers" / f"{part}.py" for part in MEASURED if part != "slis"]
+    files += [file for part in MEASURED if (file := ROOT / "analyzers" / f"{part}.py").exists()]
     files += [Path(__file__).parent / part for part in kind]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
@@ -131,7 +132,7 @@ def compared(delays: int) -> Iterator[Job]:
             lambda seeds, effect=effect: detection.promotion(detection.CALM, effect, seeds),
         )
     for name, place in detection.TRAFFIC.items():
-        for sli in ("errors",) if name == "pods" else detection.NORMAL:
+        for sli in detection.NORMAL:
             label = f"alarms/{name}/{sli}"
             yield label, 2 * delays, lambda seeds, place=place, sli=sli: detection.false_alarms(place, sli, seeds)
 

@@ -46,6 +46,9 @@ CASES = (
     Case("errors x5, pods freeze", "errors", Effect(errors=5), 5.0, "pods"),
     Case("errors x2, mid-run, pods freeze", "errors", Effect(errors=2, since=MIDDLE), 2.0, "pods"),
     Case("errors x5, mid-run, pods freeze", "errors", Effect(errors=5, since=MIDDLE), 5.0, "pods"),
+    Case("p99 +25 %, pods freeze", "p99", Effect(slower=1.25), 0.0, "pods"),
+    Case("p99 +25 %, mid-run, pods freeze", "p99", Effect(slower=1.25, since=MIDDLE), 0.0, "pods"),
+    Case("mean +10 %, pods freeze", "mean", Effect(slower=1.1), 1.1, "pods"),
 )
 NORMAL = {"errors": 0.005, "p99": 70_500.0, "mean": 24_960.0, "cpu": 7_490.0}
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
-from analyzers.arm import ArmWindow, MeasureSum, PairWindow, SparseCounts
+from analyzers.arm import ArmWindow, Instances, MeasureSum, PairWindow, SparseCounts
 from analyzers.histogram import BINS, bin_of, lower_edge, midpoint, quarter_octave
 from schemas.delta import QUARTERS, UNIT_BUCKETS
 
@@ -117,35 +116,37 @@ class World:
     def _requests(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
         n, since = len(weather.shares), np.arange(len(weather.shares)) >= effect.since
         means = (weather.rows * (1 - weather.shares) * weather.part[0], weather.rows * weather.shares * weather.part[1])
-        drawn = list[tuple[Ints, Ints, Ints, Ints]]()
+        drawn = list[_Drawn]()
         for arm, mean in enumerate(means):
             on = since & (arm == 1)
             slow = np.where(on, weather.slow * effect.slower, weather.slow)
             kinds = [(1 - weather.heavy, slow)] + ([(weather.heavy, 3 * slow)] if self.mix else [])
             duration: Floats = np.sum([part[:, None] * self._bins(level) for part, level in kinds], axis=0)
-            frozen = weather.frozen[arm].mean(axis=1)
-            hit = np.flatnonzero(frozen)
-            if len(hit):
-                late = frozen[hit, None] / 2
-                duration[hit] = duration[hit] * (1 - late) + self._bins(FROZEN * slow[hit]) * late
-            histogram = cast(Ints, rng.poisson(mean[:, None] * duration))
+            pods = [duration.copy() for _ in range(self.pods)]
+            for pod, chances in enumerate(pods):
+                hit = np.flatnonzero(weather.frozen[arm, :, pod])
+                if len(hit):  # half of its requests
+                    chances[hit] = (chances[hit] + self._bins(FROZEN * slow[hit])) / 2
+            by_pod = rng.poisson(mean[:, None] / self.pods * np.array(pods))
+            histogram: Ints = by_pod.sum(axis=0)
             rows: Ints = histogram.sum(axis=1)
             cpu = _spread(rng, rows, self._bins(0.3 * np.where(on, effect.cpu, 1.0)))
             p = weather.errors * (1 + 20 * weather.heavy if self.mix else 1)
             p = np.where(on, p * effect.errors + effect.extra, p)
             p = np.minimum(p[:, None] * (1 + 9 * weather.frozen[arm]), 1.0)
-            each = rng.multinomial(rows, np.full(self.pods, 1 / self.pods)) if self.pods > 1 else rows[:, None]
-            drawn.append((each, rng.binomial(each, p), histogram, cpu))
+            each: Ints = by_pod.sum(axis=2).T
+            took: Ints = (by_pod @ _MID[_GRID]).T.astype(np.int64)
+            drawn.append(_Drawn(each, rng.binomial(each, p), took, histogram, cpu))
         for i in range(n):
             arms = [
                 _arm(
-                    int(rows[i].sum()), int(errors[i].sum()), {DURATION: _measure(histogram[i]), CPU: _measure(cpu[i])}
+                    int(arm.rows[i].sum()), int(arm.errors[i].sum()),
+                    {DURATION: _measure(arm.duration[i]), CPU: _measure(arm.cpu[i])},
                 )
-                for rows, errors, histogram, cpu in drawn
-            ]
-            told = [tuple(zip(rows[i].tolist(), errors[i].tolist(), strict=True)) for rows, errors, _, _ in drawn]
+                for arm in drawn
+            ]  # fmt: skip
             pair = _pair(i, arms[1], arms[0], weather)
-            yield replace(pair, instances=(told[0], told[1])) if self.pods > 1 else pair
+            yield replace(pair, instances=(drawn[0].told(i), drawn[1].told(i))) if self.pods > 1 else pair
 
     def _segments(self, rng: np.random.Generator, weather: _Weather, effect: Effect) -> Iterator[PairWindow]:
         """Both segments as worlds of their own, and both together."""
@@ -226,6 +227,23 @@ class _Weather:
     """By arm, window and instance."""
     part: Floats
     """Of each arm's requests what is drawn, float64 (2, n)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """An arm's requests: rows, errors and microseconds by window and instance, histograms by window and bin."""
+
+    rows: Ints
+    errors: Ints
+    took: Ints
+    duration: Ints
+    cpu: Ints
+
+    def told(self, window: int) -> Instances:
+        """By instance."""
+        rows = self.rows[window].tolist()
+        each = zip(rows, self.errors[window].tolist(), rows, self.took[window].tolist(), strict=True)
+        return {f"pod-{number}": counts for number, counts in enumerate(each)}
 
 
 def _memory(rng: np.random.Generator, n: int, rho: float, sd: float) -> Floats:
