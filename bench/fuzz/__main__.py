@@ -1,4 +1,5 @@
-"""`python -m bench.fuzz [EXECUTIONS]`: libFuzzer, through Atheris, at every target; the figures into docs/security.md.
+"""`python -m bench.fuzz [EXECUTIONS [RECORD]]`: libFuzzer, through Atheris, at every target; figures into docs/security.md.
+What was done is kept in the record, and not done again: many executions may be run in parts.
 `python -m bench.fuzz --api [REQUESTS]`: Schemathesis at every route of a console.
 
 Each target runs in a process of its own, so that a crash of machine code is a find, too; parsers of text are instrumented, so
@@ -33,24 +34,31 @@ MEMORY_MB_MAX = 3000
 INSTRUMENTED = ("schemas", "davy.importers")
 
 
-def main(executions: int, record: bool = True) -> int:
+def main(executions: int, record: Path | None = None, write: bool = True) -> int:
     """Fuzz all targets; 1 where anything was found."""
     from bench.fuzz.targets import TARGETS
 
-    lines, wrong, ran = heading("target", ["executions", "seconds", "kept inputs", "finds"]), 0, 0
+    head = heading("target", ["executions", "seconds", "kept inputs", "finds"])
+    done_before = record.read_text().splitlines() if record is not None and record.exists() else []
+    lines, wrong, ran = [*head, *done_before], 0, 0
     for target in TARGETS:
         began, runs = time.monotonic(), max(int(executions * target.share), 100)
+        ran += runs
+        if any(line.startswith(f"| {target.name} | {runs:,} |") for line in done_before):
+            continue
         print(f"{target.name}: {runs:,} executions ...", flush=True)
         done, said = fuzz(target.name, runs)
         wrong += not done
-        ran += runs
         if not done:
             print(said[-4000:])
         kept = len(list(folder(target.name).iterdir()))
         lines.append(f"| {target.name} | {runs:,} | {time.monotonic() - began:.0f} | {kept:,} | {0 if done else 1} |")
+        if record is not None and done:
+            with record.open("a") as file:
+                file.write(lines[-1] + "\n")
     total = f"{ran:,} executions, finds: **{wrong}**"
     print(total)
-    if record:
+    if write:
         command = f"`python -m bench.fuzz {executions}`, {datetime.now(UTC):%Y-%m-%d}"
         rewrite(BEGIN, "\n".join([f"{command}: {total}.", "", *lines]), DOCUMENT)
     return int(wrong > 0)
@@ -70,9 +78,8 @@ def api(requests: int) -> int:
         console = stack.enter_context(served(place, kafka=broker.bootstrap))
         ensure_topics(console.config)
         console.take(*story(now(), windows=3))
-        routes = len(asked(console.url, 1))
         try:
-            found = asked(console.url, max(1, requests // routes))
+            found = asked(console.url, requests)
         except AssertionError as error:
             found, wrong = {}, 1
             print(error)
@@ -138,4 +145,4 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["--api"]:
         sys.exit(api(int(sys.argv[2]) if sys.argv[2:] else REQUESTS))
     else:
-        sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else EXECUTIONS))
+        sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else EXECUTIONS, Path(sys.argv[2]) if sys.argv[2:] else None))

@@ -11,16 +11,14 @@ from typing import Annotated
 import typer
 
 from davy.options import ConfigFile, DataDir, Json, load
+from davy.writer import Writer
 from schemas.config import Config
 from schemas.control import Control, SpecApplied
-from schemas.errors import InfrastructureError
 from schemas.flag import FlagChange
 from schemas.spec import ExperimentSpec, load_specs
 from streams import kafka
 from streams.clock import Clock
 from streams.topics import ensure_topics
-
-DELIVERY_TIMEOUT_S = 10.0
 
 
 def apply(files: Sequence[Path], config: Config, reason: str = "applied") -> list[ExperimentSpec]:
@@ -40,17 +38,7 @@ def applied(spec: ExperimentSpec, now_us: int, actor: str, reason: str) -> Contr
 
 def send(config: Config, records: Sequence[Control | FlagChange]) -> None:
     """Write records of control or of flags, in order, and wait until the broker has them."""
-    failed: list[str] = []
-    producer = kafka.producer(config)
-    for record in records:
-        topic, key = ("flags", record.key) if isinstance(record, FlagChange) else ("control", record.experiment_id)
-        producer.produce(
-            config.topic(topic), record.encode(), key.encode(),
-            on_delivery=lambda error, _: failed.append(str(error)) if error else None,
-        )  # fmt: skip
-    left = producer.flush(DELIVERY_TIMEOUT_S)
-    if left or failed:
-        raise InfrastructureError(f"{left + len(failed)} records were not acknowledged; nothing else was done")
+    Writer(config).send(records)
 
 
 def command(

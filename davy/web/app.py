@@ -24,6 +24,7 @@ from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
 from davy.web.refusals import Refusals
+from davy.writer import Writer
 from schemas.codec import iso
 from schemas.config import Config
 from streams.clock import Clock
@@ -67,7 +68,7 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     """The application over a feed that someone else runs."""
     app = Api(default_response_class=Tagged)
     clock = Clock.of(config)
-    console = Console(config, feed, events, clock, Access(config.http, clock))
+    console = Console(config, feed, events, clock, Access(config.http, clock), Writer(config))
     _guards(app, console.clock)
     for routes in (
         _service,

@@ -12,12 +12,12 @@ from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from davy.commands import apply
 from davy.web import answers
 from davy.web.access import Access, Caller
 from davy.web.events import BEAT_S, Events
 from davy.web.feed import Feed
 from davy.web.state import Experiment
+from davy.writer import Writer
 from schemas.access import Scope
 from schemas.config import Config
 from schemas.control import Control
@@ -44,6 +44,7 @@ class Console:
     events: Events
     clock: Clock
     access: Access
+    writer: Writer
 
     def known(self, experiment_id: str) -> Experiment:
         """The experiment; the feed's lock is held. 404 where there is none."""
@@ -90,6 +91,6 @@ class Console:
     async def send(self, *records: Control | FlagChange) -> None:
         """Write records; 503 where the broker does not take them."""
         try:
-            await run_in_threadpool(apply.send, self.config, records)
+            await run_in_threadpool(self.writer.send, records)
         except InfrastructureError as error:
             raise HTTPException(503, str(error)) from error

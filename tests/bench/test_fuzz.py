@@ -44,4 +44,4 @@ def test_bytes_that_nobody_would_send_are_answered_or_refused(target: Target) ->
 @pytest.mark.full
 @pytest.mark.timeout(7200)
 def test_ten_million_executions_find_nothing() -> None:
-    assert main(10_000_000, record=False) == 0
+    assert main(10_000_000, write=False) == 0

@@ -12,8 +12,7 @@ from streams.embedded import EmbeddedBroker
 from streams.topics import ensure_topics
 from tests.support.served import Served, now, served, story
 
-EXAMPLES = 8
-"""Of each route."""
+REQUESTS = 200
 ROUTES = {"GET /v1/experiments", "POST /v1/experiments/{experiment_id}/commands", "POST /v1/flagger/{hook}"}
 
 
@@ -26,6 +25,14 @@ def console(tmp_path: Path, tansu: EmbeddedBroker) -> Iterator[Served]:
 
 
 def test_no_request_makes_it_fail(console: Served) -> None:
-    found = asked(console.url, EXAMPLES)
+    found = asked(console.url, REQUESTS)
     assert found.keys() >= ROUTES
-    assert all(sum(statuses.values()) >= 1 for statuses in found.values())
+    assert all(statuses.total() >= 1 for statuses in found.values())
+    assert sum(statuses.total() for statuses in found.values()) >= REQUESTS
+
+
+@pytest.mark.full
+@pytest.mark.timeout(7200)
+def test_no_request_of_a_hundred_thousand_makes_it_fail(console: Served) -> None:
+    found = asked(console.url, 100_000)
+    assert sum(statuses.total() for statuses in found.values()) >= 100_000
