@@ -1,9 +1,9 @@
 """States as JSON and back, bit for bit: restore-continue equals continue.
 
 A state is a frozen dataclass of this package whose fields are numbers, strings, None, tuples, mappings with
-string keys, numpy arrays, ``array("d")`` and other such states. Arrays travel as base64 of their little-endian bytes; finite
-floats as JSON numbers, which Python writes shortest and exact. A state names its class; only dataclasses
-below `analyzers` are ever made from a snapshot.
+string keys, numpy arrays, ``array("d")`` and other such states; fields that no constructor takes are left out. Arrays travel
+as base64 of their little-endian bytes; finite floats as JSON numbers, which Python writes shortest and exact. A state names
+its class; only dataclasses below `analyzers` are ever made from a snapshot.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _dump(value: Any) -> Json:
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
         return {_TYPE: f"{kind.__module__}:{kind.__qualname__}"} | {
-            field.name: _dump(getattr(value, field.name)) for field in fields(value)
+            field.name: _dump(getattr(value, field.name)) for field in fields(value) if field.init
         }
     raise Unsnapshotable(f"a state may not hold a {type(value).__name__}")
 

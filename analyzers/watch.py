@@ -4,9 +4,10 @@
    change for the worse, a question is opened: has the release become worse than its tolerance allows?
 2. Only windows after that alarm answer it. Each is paired with one window from before the change (control's while it had
    traffic, the release's own since then), no window twice, and the pairs go through the same tests as in the rollout.
-3. The k-th question may err with alpha / (k (k + 1)), so all of them together with alpha, however long the watch and whatever
-   the detector tells: its alarms are chosen by the past, the evidence is not.
-4. What is no worse than usual at this time (`analyzers.usual`) is not HARM: that takes alarms away, adds none.
+3. The k-th question may err with alpha / (2 k (k + 1)), so all of them together with half of alpha, however long the watch and
+   whatever the detector tells: its alarms are chosen by the past, the evidence is not.
+4. What creeps and no question finds is held against the time before the promotion (`analyzers.creep`), with the other half.
+5. What is no worse than usual at this time (`analyzers.usual`) is not HARM: that takes alarms away, adds none.
 
 What this promises rests on windows before and after being alike where nothing changed: a change of everybody's traffic within
 minutes is the release's for it. A spike opens a question that later windows deny: it is said, and nothing acts. One too short
@@ -20,14 +21,16 @@ from array import array
 from dataclasses import replace
 from statistics import median
 
+from analyzers import creep as creeping
 from analyzers import reasons
+from analyzers import spike as spiking
 from analyzers import trial as trials
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.case import Situation
-from analyzers.change import Change, allowed, located, within, worse
+from analyzers.change import Change, located, within, worse
+from analyzers.creep import Creep
 from analyzers.detectors import seasonal
 from analyzers.judgement import Judgement, judge_watch
-from analyzers.share_sli import ShareSli
 from analyzers.slis import kinds
 from analyzers.trial import Trial, enforced, plan_of
 from analyzers.usual import Usual
@@ -36,21 +39,13 @@ from schemas.spec import ExperimentSpec, SliSpec, Step
 from schemas.verdict import Conclusion
 
 PAIRS = 72
-"""Windows that may answer one question; as many from before the promotion warm the detectors up."""
+"""Windows that may answer one question."""
+BEFORE = creeping.BEFORE
+"""Windows from before the promotion: they warm the detectors up, and what creeps is held against them."""
 KEPT = 108
 """Latest windows that the begin of a change is looked for in."""
-SPIKE_SIGMAS = 8
-"""So many standard deviations of the windows before, and the tolerance, must a window be away from their median to be the
-begin of a spike: few requests scatter widely, and what is allowed is no news."""
-SPIKE_EVENTS = 10
-"""Requests that must fail for it, where a share of them is asked about."""
-USUAL = 72
-"""Latest windows that a spike is held against."""
-USUAL_MIN = 24
 LATEST = 12
 """Windows that say whether a change is over."""
-SPIKE_WINDOWS = 36
-"""What lasts longer is not waited for."""
 
 
 @frozen()
@@ -94,21 +89,24 @@ class Watch:
     starts: tuple[int, ...] = ()
     series: tuple[Series, ...] = ()
     question: Question | None = None
+    creep: Creep | None = None
     asked: int = 0
     done: bool = False
     promoted: bool = True
 
     @property
     def reference_us(self) -> int | None:
-        """Start of the window from before the change that the next one is paired with."""
-        question = self.question
-        return None if question is None else question.reference[question.used]
+        """Start of the window that the next one is paired with: one from before the change, or before the promotion itself."""
+        if self.question is not None:
+            return self.question.reference[self.question.used]
+        return self.next_us if self.creep is not None and self.next_us < self.since_us else None
 
 
 def start(spec: ExperimentSpec, candidate: str, since_us: int, first_us: int, *, promoted: bool = True) -> Watch:
     """Of a candidate that has all traffic since `since_us`; `first_us`: the first window to look at."""
     series = [Series(sli.name, seasonal.DETECTOR.start(), array("d")) for sli in _enforced(spec)]
-    return Watch(candidate, since_us, first_us, series=tuple(series), done=not series, promoted=promoted)
+    creep = Creep() if promoted else None
+    return Watch(candidate, since_us, first_us, (), tuple(series), creep=creep, done=not series, promoted=promoted)
 
 
 def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow) -> tuple[Watch, Said | None]:
@@ -121,6 +119,9 @@ def step(spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow)
         raise ValueError(f"window {pair.start_us} is out of turn: {watch.next_us} comes next")
     over = pair.end_us - watch.since_us >= spec.rollback.window_us
     watch, alarms, spikes = _look(spec, replace(watch, next_us=pair.end_us, done=over), whole, pair)
+    watch, crept = _crept(spec, watch, whole, pair)
+    if crept is not None:
+        return watch, crept
     if watch.question is not None:
         return _answer(spec, watch, watch.question, pair)
     if pair.start_us < watch.since_us or not pair.steady:
@@ -149,46 +150,29 @@ def _look(
         state, found = seasonal.DETECTOR.step(held.detector, array("q", [pair.start_us]), array("d", [seen]))
         if found.changes[0]:
             alarms.append((sli, place))
-        spike, over = _spike(spec, sli, held, seen, pair)
+        spike, over = spiking.step(spec, sli, held.spike, held.values, seen, pair)
         spikes += [over] if over else []
         usual = (held.usual or Usual(1.0 if sli.limit == "max_increase" else -1.0)).step(pair.start_us, seen)
         after.append(Series(sli.name, state, array("d", [*held.values, seen][-KEPT:]), spike, usual))
     return replace(watch, starts=(*watch.starts, pair.start_us)[-KEPT:], series=tuple(after)), alarms, spikes
 
 
-def _spike(
-    spec: ExperimentSpec, sli: SliSpec, held: Series, seen: float, pair: PairWindow
-) -> tuple[Change | None, Change | None]:  # fmt: skip
-    """The spike that goes on after a window, and the one that is over with it; `latest_us` is where it was seen last."""
-    spike, start_us = held.spike, pair.start_us
-    if spike is None:
-        usual = [value for value in held.values[-USUAL:] if math.isfinite(value)]
-        if len(usual) < USUAL_MIN or not math.isfinite(seen):
-            return None, None
-        before = median(usual)
-        away = abs(seen - before)
-        if away <= allowed(sli, before) or _few(spec, sli, away, pair) or away <= SPIKE_SIGMAS * _spread(usual):
-            return None, None
-        return Change(sli.name, start_us, start_us, start_us, before, seen, "anomaly"), None
-    away, furthest = abs(seen - spike.before), abs(spike.after - spike.before)
-    lasts = away > furthest / 2 and start_us - spike.begun_us < SPIKE_WINDOWS * (pair.end_us - start_us)
-    if not lasts:
-        return None, spike
-    return replace(spike, latest_us=start_us, after=seen if away > furthest else spike.after), None
-
-
-def _few(spec: ExperimentSpec, sli: SliSpec, away: float, pair: PairWindow) -> bool:
-    """Whether a handful of requests makes up that much of a share."""
-    kind = kinds()[sli.type]
-    return isinstance(kind, ShareSli) and pair.candidate.rows * away < SPIKE_EVENTS * abs(
-        kind.scale(sli, plan_of(spec))[1]
-    )
-
-
-def _spread(values: list[float]) -> float:
-    """Standard deviation; `statistics.pstdev` computes in fractions, which takes forty times as long."""
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / len(values))
+def _crept(
+    spec: ExperimentSpec, watch: Watch, whole: ArmWindow, pair: PairWindow
+) -> tuple[Watch, Said | None]:  # fmt: skip
+    """Held against the time before the promotion."""
+    if watch.creep is None:
+        return watch, None
+    if pair.start_us < watch.since_us:
+        return replace(watch, creep=creeping.before(watch.creep, whole, pair)), None
+    creep, judgement = creeping.step(spec, watch.candidate, watch.creep, whole, pair, watch.since_us)
+    watch = replace(watch, creep=creep)
+    if judgement is None or _all_usual(spec, watch, judgement, pair.start_us):
+        return watch, None
+    worst = next(one for one in judgement.evidence if one.status == "HARM")
+    level = next(held.values[-1] for held in watch.series if held.sli == worst.sli)
+    change = Change(worst.sli, watch.since_us, watch.since_us, pair.start_us, worst.baseline or 0.0, level)
+    return replace(watch, question=None, done=True), Said(judgement, change)
 
 
 def _told(
@@ -209,7 +193,7 @@ def _ask(spec: ExperimentSpec, watch: Watch, change: Change, pair: PairWindow) -
     if not reference:
         return watch, None
     asked = watch.asked + 1
-    trial = trials.start(question_spec(spec, asked), watch.candidate)
+    trial = trials.start(question_spec(spec, watch, asked), watch.candidate)
     return _said(spec, replace(watch, question=Question(change, trial, reference), asked=asked), pair)
 
 
@@ -268,14 +252,15 @@ def _said(spec: ExperimentSpec, watch: Watch, pair: PairWindow) -> tuple[Watch, 
     if question is None:
         return watch, None
     situation = Situation(pair.end_us, 0, 1, True, watch.since_us, watch.since_us)
-    asked = question_spec(spec, watch.asked)
+    asked = question_spec(spec, watch, watch.asked)
     judgement = judge_watch(asked, question.trial, situation, _sentence(spec, watch, question.change))
     return watch, Said(judgement, question.change)
 
 
-def question_spec(spec: ExperimentSpec, number: int) -> ExperimentSpec:
-    """What the answer to the question of that number (from 1) is held against: all traffic, alpha / (number (number + 1))."""
-    policy = spec.policy.model_copy(update={"alpha": spec.policy.alpha / (number * (number + 1))})
+def question_spec(spec: ExperimentSpec, watch: Watch, number: int) -> ExperimentSpec:
+    """What the answer to the question of that number (from 1) is held against: all traffic, and its part of alpha."""
+    left = spec.policy.alpha if watch.creep is None else (1 - creeping.ALPHA_SHARE) * spec.policy.alpha
+    policy = spec.policy.model_copy(update={"alpha": left / (number * (number + 1))})
     alone = Step.model_construct(weight=1.0, duration_us=spec.steps[-1].duration_us)
     return spec.model_copy(update={"policy": policy, "steps": (alone,)})
 

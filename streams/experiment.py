@@ -16,7 +16,7 @@ from analyzers.budget import Limit
 from analyzers.case import Situation
 from analyzers.judgement import Judgement, judge
 from analyzers.trial import Trial
-from analyzers.watch import PAIRS, Change, Watch
+from analyzers.watch import BEFORE, Change, Watch
 from schemas.control import WeightApplied, WeightIntent
 from schemas.frozen import frozen
 from schemas.spec import ExperimentSpec
@@ -105,7 +105,7 @@ class Experiment:
         for name in self.spec.candidates:
             if body.weights.get(name, 0.0) >= 1.0:
                 self.finished.setdefault(name, "PROMOTE")
-                first = windows.start(time_us) - PAIRS * windows.length_us
+                first = max(windows.start(time_us) - BEFORE * windows.length_us, windows.start(windows.floor_us))
                 self.watches.setdefault(name, watching.start(self.spec, name, time_us, first))
             else:
                 self.watches.pop(name, None)

@@ -97,7 +97,7 @@ def replay(
 ) -> Iterator[Output]:
     """Everything the judge says of the recording, in order."""
     judge = Judge(replace(settings, watched_max=0))
-    log = _Log(recording, layout, settings)
+    log = Log(recording, layout, settings)
     controls = _controls(specs, recording, settings.window_us, decisions)
     for offset, control in enumerate(controls[: len(specs)]):
         yield from judge.step(ControlCopy(offset, control.encode()))
@@ -149,16 +149,22 @@ def _first_windows(recording: Recording, window_us: int) -> dict[str, int]:
     }
 
 
-class _Log:
-    """The recording as deltas, block after block, window after window."""
+class Log:
+    """The recording as deltas, block after block, window after window; what comes after it may follow piece by piece."""
 
     def __init__(self, recording: Recording, layout: Layout, settings: JudgeSettings) -> None:
         self.recording = recording
         self.rows = Rows.of(recording.rows, [name for name, _ in layout.measures])
         self.layout = layout
         self.settings = settings
-        self.position = 0
+        self.first = self.position = 0
+        self.latest_us: int | None = None
         self.block = OpenBlock.start(layout)
+
+    def go_on(self, recording: Recording) -> None:
+        """With the rows after those that were read, which are not kept."""
+        self.recording, self.first = recording, self.position
+        self.rows = Rows.of(recording.rows, [name for name, _ in self.layout.measures])
 
     def window_ends(self) -> Iterator[int]:
         """Ends of all windows from the first row's to the last one's."""
@@ -169,7 +175,7 @@ class _Log:
 
     def until(self, end_us: int) -> Iterator[PackedCells | Progress]:
         """Deltas of the rows before `end_us` that were not yet given."""
-        stop = int(np.searchsorted(self.recording.times, end_us))
+        stop = self.first + int(np.searchsorted(self.recording.times, end_us))
         size = self.settings.block_records
         while self.position // size < stop // size:
             yield from self._read((self.position // size + 1) * size, stop, end_us - self.settings.window_us)
@@ -179,7 +185,8 @@ class _Log:
     def _read(self, upto: int, stop: int, end_us: int) -> Iterator[PackedCells | Progress]:
         number = self.position // self.settings.block_records
         if upto > self.position:
-            self.block.add(self.rows, None, np.arange(self.position, upto))
+            self.block.add(self.rows, None, np.arange(self.position - self.first, upto - self.first))
+            self.latest_us = int(self.recording.times[upto - self.first - 1])
         self.position = upto
         where = (self.settings.digest, SOURCE, 0, number, upto)
         groups = list(self.block.changed_groups(CELLS_PER_MESSAGE))
@@ -190,6 +197,6 @@ class _Log:
         rows = sum(self.block.rows_d)
         yield Progress(
             *where, rows_d=rows, read=read, dead=read - rows, empty_from=number, n_partitions=1,
-            high_watermark=max(stop, upto), max_event_time=int(self.recording.times[upto - 1]) if upto else None,
+            high_watermark=max(stop, upto), max_event_time=self.latest_us,
             wall_time=end_us + self.settings.lateness_us,
         )  # fmt: skip

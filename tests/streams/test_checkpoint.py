@@ -23,7 +23,7 @@ from streams.deltas import Read
 from streams.judge import Judge, Output
 from streams.judge_settings import JudgeSettings
 from streams.layout import Layout
-from streams.replay import Recording, _controls, _Log  # pyright: ignore[reportPrivateUsage]
+from streams.replay import Log, Recording, _controls  # pyright: ignore[reportPrivateUsage]
 from streams.simulator import Simulator
 
 BEGIN_US = 1_790_000_000_000_000
@@ -42,7 +42,7 @@ def log_of(name: str, stratified: bool = False) -> tuple[list[Read], JudgeSettin
     weights = {"control": 0.9, "canary": 0.1}
     batch = Simulator(scenario, 3, 300.0).events(BEGIN_US, BEGIN_US + LENGTH_US, weights)
     recording = Recording.of(pa.Table.from_batches([batch]))
-    log = _Log(recording, Layout.of(config), settings)
+    log = Log(recording, Layout.of(config), settings)
     controls = _controls([spec], recording, settings.window_us, ())
     deltas: list[Read] = [ControlCopy(i, control.encode()) for i, control in enumerate(controls[:2])]
     for number, end in enumerate(log.window_ends()):

@@ -1,0 +1,1 @@
+"""Scenarios with known truth, through a rollout and the watch after it, in simulated time; figures for docs/detection.md."""
