@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import ArmWindow, PairWindow
-from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, tilts
+from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, mean_of_logs, tilts
 from analyzers.dispersion import Buckets, Clumps
+from analyzers.firsts import Firsts
 from analyzers.interval import RATIOS, of_differences, of_ratios
 from analyzers.sli import WORSE, Foreseen, Normal, Plan, Reading, Starts, current_share, error_buckets, scored
 from schemas.frozen import frozen
@@ -40,7 +41,8 @@ class State:
     tilt.
 
     `share` is the candidate's share of requests in the last window, as configured or else as seen; `against` the
-    share that a virtual control has, None where there is a real one.
+    share that a virtual control has, None where there is a real one. `firsts`: half of the evidence for HARM, where requests
+    are randomised by unit and errors are counted.
     """
 
     relative: bool
@@ -58,6 +60,7 @@ class State:
     against: float | None = None
     scale: tuple[float, float] = (0.0, 1.0)
     detail: float = 0.0
+    firsts: Firsts | None = None
 
 
 class ShareSli:
@@ -67,6 +70,8 @@ class ShareSli:
     absolute = False
     usual: float | None = None
     """The share that is taken to be normal where nobody told; None: that of errors."""
+    errors = False
+    """Whether what scores are errors, so that affected units are known."""
 
     def scale(self, sli: SliSpec, plan: Plan) -> tuple[float, float]:
         """Offset and factor of what is shown."""
@@ -101,6 +106,7 @@ class ShareSli:
             relative, 1 + value if relative else 1.0, 0.0 if relative else value,
             plan.units, plan.alpha, plan.beta, starts, Counts.zero(margins, len(starts)), Clumps.zero(),
             against=against, scale=(offset, factor), detail=self.detail(sli),
+            firsts=Firsts.zero(len(starts)) if self.errors and plan.units and against is None else None,
         )  # fmt: skip
 
     def step(self, state: State, pair: PairWindow) -> State:
@@ -123,12 +129,14 @@ class ShareSli:
             tilt = tilts(nc, nb)
             rows = increments(nc, nb, ec, eb, kept=kept) - state.d * tilt
         starts = state.starts.at(pair.start_us)
+        begun = starts.begun(pair.start_us, pair.step)
+        firsts = state.firsts and state.firsts.add(pair, nc, nb, state.r0, state.d, begun)
         return State(
             state.relative, state.r0, state.d, state.units, state.alpha, state.beta, starts,
-            state.counts.add(rows, starts.begun(pair.start_us, pair.step), ABOVE, tilt),
+            state.counts.add(rows, begun, ABOVE, tilt),
             state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair), kept, borne_out),
             state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
-            1.0 if against is not None else current_share(pair.share, nc, nb), against, state.scale, state.detail,
+            1.0 if against is not None else current_share(pair.share, nc, nb), against, state.scale, state.detail, firsts,
         )  # fmt: skip
 
     def _units(self, state: State, pair: PairWindow) -> tuple[Buckets, Buckets] | None:
@@ -205,4 +213,7 @@ def _margins(r0: float) -> Floats:
 
 
 def _weighed(state: State, phi: float) -> tuple[float, float]:
-    return state.counts.log_harm(state.clumps.phi_harm(phi)), state.counts.log_e(BELOW, phi)
+    harm = state.counts.log_harm(state.clumps.phi_harm(phi))
+    if state.firsts is not None:
+        harm = mean_of_logs([harm, state.firsts.log_harm()])
+    return harm, state.counts.log_e(BELOW, phi)

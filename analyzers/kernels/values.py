@@ -110,6 +110,26 @@ def merged(keys_a: Array, counts_a: Array, keys_b: Array, counts_b: Array) -> tu
 
 
 @making
+def first_seen(seen: Array, keys: Array, below: int, most: int) -> tuple[Array, float, int]:
+    """Both ascending lists as one, of what is less than `below`; how many of `keys` are new; and what all are below, which is
+    less where only the `most` least are kept."""
+    out = np.empty(len(seen) + len(keys), np.int64)
+    n, new, a, b = 0, 0.0, 0, 0
+    while True:
+        one = seen[a] if a < len(seen) else below
+        other = keys[b] if b < len(keys) else below
+        least = min(one, other)
+        if least >= below:
+            break
+        a += one == least
+        b += other == least
+        new += one != least
+        out[n] = least
+        n += 1
+    return (out[:most].copy(), new, out[most]) if n > most else (out[:n].copy(), new, below)
+
+
+@making
 def _tail(keys: Array, counts: Array) -> Array:
     """Requests in bin x or above, float64 (BINS + 1,)."""
     out, seen, above = np.zeros(BINS + 1), 0.0, BINS

@@ -16,6 +16,7 @@ class ErrorBudgetBurn(ShareSli):
 
     type = "error_budget_burn"
     absolute = True
+    errors = True
 
     def scale(self, sli: SliSpec, plan: Plan) -> tuple[float, float]:
         """The budget is what the objective leaves."""

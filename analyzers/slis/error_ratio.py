@@ -13,6 +13,7 @@ class ErrorRatio(ShareSli):
 
     type = "error_ratio"
     absolute = True
+    errors = True
 
     def borne_out(self, pair: PairWindow, ec: float, eb: float) -> tuple[float, float] | None:
         """Where both arms are compared as they are."""

@@ -29,6 +29,7 @@ MEASURED = (
         "clustering",
         "counts",
         "dispersion",
+        "firsts",
         "gates",
         "histogram",
         "instances",
