@@ -37,21 +37,42 @@ class Rows:
         self.values = array("d")
 
 
-def detect(file: Path, column: str | None, name: str, as_json: bool) -> int:
+class Counter:
+    """A number that only grows, until it begins anew."""
+
+    def __init__(self) -> None:
+        self.known: tuple[int, float] | None = None
+        """Time and value of the latest row that has one."""
+
+    def growth(self, times_us: array[int], values: array[float]) -> array[float]:
+        """By how much it grew a second since the row before; NaN where it began anew, or no time went by."""
+        return array("d", map(self._since, times_us, values))
+
+    def _since(self, time_us: int, value: float) -> float:
+        if math.isnan(value):
+            return value
+        before, self.known = self.known, (time_us, value)
+        if before is None or value < before[1] or time_us <= before[0]:
+            return math.nan
+        return (value - before[1]) / (time_us - before[0]) * 1e6
+
+
+def detect(file: Path, column: str | None, name: str, as_json: bool, is_counter: bool = False) -> int:
     """Print what is found. Returns the exit code."""
     if name not in names():
         raise UserError(f"--detector {name}: there are {', '.join(names())}")
-    chosen = detector(name)
+    chosen, counter = detector(name), Counter() if is_counter else None
     state, rows, changes = chosen.start(), 0, 0
     for batch in read(file, column):
-        state, found = chosen.step(state, batch.times_us, batch.values)
+        seen = batch.values if counter is None else counter.growth(batch.times_us, batch.values)
+        state, found = chosen.step(state, batch.times_us, seen)
         write = _json_line if as_json else _line
         lines = map(write, batch.timestamps, batch.values, found.scores, found.changes)
         sys.stdout.write("".join(lines))
         rows += len(batch.values)
         changes += int(sum(found.changes))
     if not as_json:
-        print(f"{rows:,} rows, {changes} change{'' if changes == 1 else 's'}")
+        print(f"{rows:,} row{'' if rows == 1 else 's'}, {changes} change{'' if changes == 1 else 's'}")
     return 0
 
 
@@ -164,6 +185,9 @@ def command(
         str,
         typer.Option(metavar="NAME", help="How: adwin, bayesian, e-detector, ensemble, page-hinkley, seasonal, ..."),
     ] = "ensemble",
+    counter: Annotated[
+        bool, typer.Option("--counter", help="It only grows, until it begins anew: its growth a second is looked at.")
+    ] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -173,7 +197,8 @@ def command(
     \b
     Example: davy detect latency.csv
              davy detect series.csv --column p99_us --json
+             davy detect requests_total.csv --counter
 
     Exit code: 0; 2 bad input.
     """
-    raise typer.Exit(detect(series, column, detector, as_json))
+    raise typer.Exit(detect(series, column, detector, as_json, counter))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,24 @@ def test_people_see_changes_anomalies_and_a_count(tmp_path: Path) -> None:
     assert "change" in answer.stdout
     assert "anomaly, score" in answer.stdout
     assert answer.stdout.splitlines()[-1] == "400 rows, 1 change"
+
+
+def test_a_counter_is_looked_at_by_its_growth(tmp_path: Path) -> None:
+    """It begins anew at row 300, and grows twice as fast from row 600 on; a row is missing, and one came twice."""
+    rng, total, lines = random.Random(1), 0.0, ["timestamp,requests_total"]
+    for i in range(800):
+        total = 0.0 if i == 300 else total + rng.gauss(100, 5) * (2 if i >= 600 else 1)
+        lines += [f"{1_700_000_000 + 60 * i},{'' if i == 200 else total}"] * (2 if i == 400 else 1)
+    path = tmp_path / "counter.csv"
+    path.write_text("\n".join(lines))
+    answers = [json.loads(line) for line in davy(str(path), "--counter", "--json").stdout.splitlines()]
+    assert len(answers) == 801
+    assert next(i for i, row in enumerate(answers) if row["change"]) in range(601, 610)
+    assert sum(row["change"] for row in answers) == 1
+    assert answers[200]["value"] is None
+    assert answers[299]["value"] > 10_000, "what is shown is what stands in the file"
+    told = [json.loads(line)["change"] for line in davy(str(path), "--json").stdout.splitlines()]
+    assert sum(told) > 1, "without --counter its slope is news again and again once it began anew"
 
 
 def test_a_header_alone_has_no_answers(tmp_path: Path) -> None:
