@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 
 from bench.document import heading, rewrite
 from bench.kafka import own_kafka
-from davy import sink
+from davy import sink, warehouse
 from davy.sink import SinkLoop
 from schemas.config import INTEGER_MEASURES, Clickhouse, Config
 from schemas.window import WindowSummary
@@ -137,7 +137,7 @@ def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSu
     assert producer.flush(120) == 0
     with ServerStore(url) as store:
         loop = SinkLoop(config, store)
-        loop.reachable()
+        loop.warehouse.reachable()
         loop.begin()
         before = _written()
         while not (first := _written() - before):
@@ -151,7 +151,7 @@ def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSu
 
 
 def _written() -> int:
-    return int(sink.ROWS.labels("windows")._value.get())
+    return int(warehouse.ROWS.labels("windows")._value.get())
 
 
 def lines(rows: int, version: str, found: Sequence[Speeds], load: float) -> list[str]:

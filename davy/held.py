@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-import numpy as np
 import structlog
 from prometheus_client import Counter
 
@@ -31,8 +30,7 @@ class Held:
 
     def take(self, records: Records) -> None:
         """Hold them."""
-        for partition in np.unique(records.partition).tolist():
-            self.next[records.topic, partition] = int(records.offset[records.partition == partition].max()) + 1
+        self.next |= records.ends()
         self.count += len(records)
         self._records[records.topic].append(records)
 

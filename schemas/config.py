@@ -32,7 +32,7 @@ from schemas.errors import UserError
 from schemas.event import COLUMNS
 from schemas.limits import Limits
 from schemas.located import Errors, Finding, Loc, Located, is_list, is_mapping, read, read_text
-from schemas.model import Finite, Identifier, Model, PositiveUs, Text, suggestion, text, validated
+from schemas.model import Finite, Identifier, Model, PositiveUs, Share, Text, suggestion, text, validated
 from schemas.probes import Probes
 from schemas.signature import Signing
 from schemas.slo import SLOS_MAX, Slo
@@ -46,6 +46,8 @@ TOPICS = (
 MEASURES_MAX = 64
 INPUTS_MAX = 64
 TARGETS_MAX = 32
+RAW_EVENTS_KEEP_US = 3 * 86_400_000_000
+"""How long the store keeps request events where `retention` does not say."""
 INTEGER_MEASURES = ("cpu_us", "memory_bytes")
 """Measures that are columns of the event: always judged, in whole units."""
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,128}")
@@ -86,7 +88,7 @@ Folder = Annotated[Path, BeforeValidator(text)]
 
 Stored = Literal[
     "windows", "windows_10s", "windows_1m", "windows_1h", "windows_1d", "verdicts", "evidence", "decisions", "probes",
-    "changes", "experiments", "reports", "incidents",
+    "changes", "experiments", "reports", "incidents", "events",
 ]  # fmt: skip
 """Tables of the analysts' store."""
 
@@ -116,6 +118,17 @@ class Clickhouse(Model):
     url: SecretStr = Field(min_length=1, examples=["clickhouse://localhost:9000/davy"])
     migrate: bool = True
     """Whether the sink makes and changes its tables; else somebody runs ``deploy/ops/clickhouse/schema.sql``."""
+
+
+class RawEvents(Model):
+    """A sample of the request events for the analysts' store; without it none are kept."""
+
+    sample: Share = Field(default=0.0, examples=["1%"])
+    """Share of the source's records, chosen by their place in Kafka: the same ones whoever chooses."""
+    leave_out: tuple[Literal["segment", "unit_id", "instance", "endpoint", "measures"], ...] = Field(
+        default=(), examples=["[unit_id]"]
+    )
+    """Fields that stay empty, for who must not keep them."""
 
 
 class Registry(Model):
@@ -166,7 +179,8 @@ class Config(Model):
     data_dir: Folder = Path(".davy")
     clickhouse: Clickhouse | None = Field(default=None, examples=["{url: clickhouse://localhost:9000}"])
     retention: dict[Stored, PositiveUs] = Field(default={}, examples=["{windows: 30d, windows_10s: 90d}"])
-    """How long the store keeps rows, by table; those of tables that are not named: for ever."""
+    """How long the store keeps rows, by table; those of tables that are not named: for ever, `events` three days."""
+    raw_events: RawEvents = Field(default=RawEvents(), examples=["{sample: 1%}"])
     schema_registry: Registry | None = Field(default=None, examples=["{url: http://localhost:8081}"])
     inputs: dict[Text, Input] = Field(default={}, max_length=INPUTS_MAX, examples=["{orders: {format: json}}"])
     dimensions: tuple[Literal["segment", "endpoint", "instance"], ...] = Field(

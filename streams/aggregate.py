@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from schemas.delta import AFFECTED_MAX, OTHER
 from schemas.frozen import frozen
-from streams.governance import INTEGER_MEASURES, reason
+from streams.governance import INTEGER_MEASURES, LABELS, knobs, reason
 from streams.kernels import admission, cell_bytes, tally
 from streams.layout import Layout
 from streams.route import delta_partition
 from streams.rows import TEXTS, Rows
 
 Ints = npt.NDArray[np.int64]
-LABELS = ("experiment_id", "service", "environment", "version", "variant")
 CELLS_START, ARMS_START, PLACES_START, WORDS_START, WORD_BYTES_START, KEYS_START = 256, 64, 16, 256, 8192, 4096
 """Room at first; it doubles."""
 KEYED = (("error_buckets", admission.ERROR_KEYS), ("affected", admission.AFFECTED), ("sampled", admission.SAMPLED))
@@ -58,14 +57,7 @@ class OpenBlock:
         self.labels = (*LABELS, *layout.dimensions)
         self._columns = np.array([TEXTS.index(name) for name in self.labels], np.int64)
         self._measures = (*INTEGER_MEASURES, *(name for name, _ in layout.measures))
-        self._knobs = admission.Knobs(
-            layout.window_us,
-            layout.lateness_us,
-            layout.future_us,
-            layout.keys_per_block,
-            layout.arms_per_service,
-            layout.label_bytes,
-        )
+        self._knobs = knobs(layout)
         self._resolutions = np.array([resolution for _, resolution in layout.measures], np.float64)
         self._t = _tallies(len(self.labels), len(self._measures), layout.label_bytes)
         other = np.frombuffer(OTHER.encode(), np.uint8)

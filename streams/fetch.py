@@ -55,6 +55,11 @@ class Records:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def ends(self) -> dict[Source, int]:
+        """Of each partition the offset behind its last record."""
+        partitions = np.unique(self.partition).tolist()
+        return {(self.topic, p): int(self.offset[self.partition == p].max()) + 1 for p in partitions}
+
     def key(self, i: int) -> bytes | None:
         """Of one record."""
         return self.keys[i] if self.keyed[i] else None

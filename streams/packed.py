@@ -36,6 +36,20 @@ class Packed:
         end = np.cumsum(size)
         return cls(np.frombuffer(b"".join(held), np.uint8), end - size, end)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Packed]) -> Packed:
+        """The records of all parts in a buffer that holds nothing else.
+
+        >>> parts = Packed.of([b"one", b"two"]), Packed.of([b"three"])
+        >>> list(Packed.joined([part.take(slice(1)) for part in parts]))
+        [b'one', b'three']
+        """
+        size = np.concatenate([part.size for part in parts])
+        end = np.cumsum(size)
+        data = np.concatenate([gathered(part.data, part.begin, part.size) for part in parts])
+        data.flags.writeable = False
+        return cls(data, end - size, end)
+
     def __len__(self) -> int:
         return len(self.begin)
 
@@ -54,3 +68,9 @@ class Packed:
     def take(self, index: Any) -> Packed:
         """Those records, in the same buffer; all of them where `index` says so."""
         return replace(self, begin=self.begin[index], end=self.end[index])
+
+
+def gathered(data: Bytes, begin: Ints, size: Ints) -> Bytes:
+    """The bytes at some places of a buffer, end to end."""
+    end = np.cumsum(size)
+    return data[np.repeat(begin - (end - size), size) + np.arange(end[-1] if len(end) else 0)]

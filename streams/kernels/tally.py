@@ -222,3 +222,23 @@ def _fate(
     if time_us > arrival_us + k.future_us:
         return FUTURE
     return IS_LATE if time_us < arrival_us - k.lateness_us else COUNTED
+
+
+@compiled
+def fates(
+    data: Array, start: Array, length: Array, longs: Array, present: Array, rate: Array, values: Array, has: Array,
+    arrival: Array, labels: Array, resolutions: Array, k: Knobs, fate: Array,
+) -> None:  # fmt: skip
+    """Of every row by itself what `count` says of it."""
+    for row in range(len(rate)):
+        fate[row] = _fate(
+            row, longs[TIMESTAMP, row], arrival[row], True, longs, present, _weight(rate[row]), values, has, resolutions, k
+        )  # fmt: skip
+        for c in range(len(labels)):
+            begin, size = start[labels[c], row], length[labels[c], row]
+            if size == 0 or size > k.label_bytes:
+                fate[row] = DEAD + c
+                break
+            if size > 0 and not printable(data, begin, size):
+                fate[row] = UNSEEN + c
+                break

@@ -62,7 +62,12 @@ class Store(Protocol):
 
     def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] = ...) -> None:
         """Create what is missing; each measure becomes a column of `windows`; rows of the tables in `keep_us` are kept that
-        long, others for ever. Raises `StoreUnavailable`."""
+        long, others for ever, `events` three days. Raises `StoreUnavailable`."""
+        ...
+
+    def expire(self) -> None:
+        """Remove rows that are older than `migrate` was told to keep, where the engine does not by itself. Raises
+        `StoreUnavailable`."""
         ...
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:

@@ -29,7 +29,8 @@ Unreadable = tuple[int, str]
 _ARROW: Mapping[Kind, Any] = {
     "text": pa.string(), "text?": pa.string(), "label": pa.string(), "label?": pa.string(),
     "int": pa.int64(), "int?": pa.int64(), "float": pa.float64(), "float?": pa.float64(),
-    "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"), "time?": pa.timestamp("us", "UTC"), "texts": pa.list_(pa.string()),
+    "bool": pa.bool_(), "bool?": pa.bool_(),
+    "time": pa.timestamp("us", "UTC"), "time?": pa.timestamp("us", "UTC"), "texts": pa.list_(pa.string()),
     "words": pa.map_(pa.string(), pa.string()), "ints": pa.map_(pa.string(), pa.int64()),
     "floats": pa.map_(pa.string(), pa.float64()),
 }  # fmt: skip

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from schemas.errors import UserError
-from streams.sinks.tables import EXPERIMENTS, OLD, ROLLED, TABLES, WINDOWS, Dialect, Table
+from streams.sinks.tables import EVENTS, EXPERIMENTS, OLD, ROLLED, TABLES, WINDOWS, Dialect, Table
 
 STORED: Mapping[str, Table] = {**TABLES, **ROLLED}
 SPECS = "specs"
 """The view of every spec that was ever in force; `experiments` shows the newest of each."""
 VIEWS = (*STORED, SPECS)
+FAILED = "ifNull(error, status >= 500)"
+"""Of an event, as ingest counts errors."""
+WEIGHT = "if(fate = 'quarantined', 0, 1 / sample_rate)"
+"""For how many requests an event stands."""
 
 
 def creations(dialect: Dialect) -> list[str]:
@@ -25,6 +28,8 @@ def views(dialect: Dialect, measures: Sequence[str]) -> list[str]:
         select = ", ".join(f"`{column}`" for column, _, _ in dialect.parts(table))
         if table is WINDOWS:
             select += _measure_columns(dialect, measures)
+        if table is EVENTS:
+            select += f", {FAILED} AS failed, {WEIGHT} AS weight"
         if table is EXPERIMENTS:
             statements += _view(dialect, SPECS, f"SELECT {select} FROM {table.raw} FINAL")
             newest = f"ORDER BY experiment_id, {dialect.key(table, 'applied_at')} DESC LIMIT 1 BY experiment_id"
@@ -34,21 +39,36 @@ def views(dialect: Dialect, measures: Sequence[str]) -> list[str]:
     return statements
 
 
-def retention(dialect: Dialect, keep_us: Mapping[str, int], engines: Mapping[str, str]) -> Iterator[str]:
+def kept_us(keep_us: Mapping[str, int]) -> dict[str, int]:
+    """How long rows are kept, by table: as `keep_us` says, else as the table does."""
+    return {table.name: table.keep_us for table in STORED.values() if table.keep_us is not None} | {**keep_us}
+
+
+def retention(keep_us: Mapping[str, int], engines: Mapping[str, str]) -> Iterator[str]:
     """Statements after which rows older than `keep_us` by table are removed, and those of all other tables kept for ever.
-    Nothing where it is so already: a change of TTL reads every part. Raises `UserError` where the engine knows no TTL."""
-    if keep_us and dialect is OLD:
-        raise UserError(
-            "retention: this ClickHouse is too old to remove rows by age: upgrade it, or leave retention away"
-        )
+    Nothing where it is so already: a change of TTL reads every part."""
     for name, table in STORED.items():
         engine = engines.get(table.raw, "")
         if name in keep_us:
-            seconds = max(1, keep_us[name] // 1_000_000)
-            if f"toIntervalSecond({seconds})" not in engine:
-                yield f"ALTER TABLE {table.raw} MODIFY TTL toDateTime({table.age}) + INTERVAL {seconds} SECOND"
+            if f"toIntervalSecond({_seconds(keep_us[name])})" not in engine:
+                yield f"ALTER TABLE {table.raw} MODIFY {_ttl(table, keep_us[name])}"
         elif " TTL " in engine:
             yield f"ALTER TABLE {table.raw} REMOVE TTL"
+
+
+def removal(dialect: Dialect, name: str, before_us: int) -> tuple[str, str]:
+    """For servers that know no TTL: what counts a table's rows from before a time, and what removes them."""
+    table = STORED[name]
+    older = f"{dialect.key(table, table.age)} < {before_us}"
+    return f"SELECT count() FROM {table.raw} WHERE {older}", f"ALTER TABLE {table.raw} DELETE WHERE {older}"
+
+
+def _ttl(table: Table, keep_us: int) -> str:
+    return f"TTL toDateTime({table.age}) + INTERVAL {_seconds(keep_us)} SECOND"
+
+
+def _seconds(keep_us: int) -> int:
+    return max(1, keep_us // 1_000_000)
 
 
 def _create(table: Table, dialect: Dialect) -> str:
@@ -58,10 +78,11 @@ def _create(table: Table, dialect: Dialect) -> str:
         version += "_us"
     key = ", ".join(dialect.key(table, name) for name in table.key)
     month = f" PARTITION BY toYYYYMM({table.month})" if table.month else ""
+    ttl = "" if table.keep_us is None or dialect is OLD else f" {_ttl(table, table.keep_us)}"
     nullable = any(table.columns[name].endswith("?") for name in table.key)
     return (
         f"CREATE TABLE IF NOT EXISTS {table.raw} ({columns}) ENGINE = ReplacingMergeTree({version})"
-        f"{month} ORDER BY ({key}){dialect.nullable_key if nullable else ''}"
+        f"{month} ORDER BY ({key}){ttl}{dialect.nullable_key if nullable else ''}"
     )
 
 

@@ -59,6 +59,9 @@ class EmbeddedStore:
         migrations.migrate(self, MODERN, measures, keep_us)
         self._keep_us = keep_us
 
+    def expire(self) -> None:
+        """See `Store`."""
+
     def roll_up(self, begin_us: int, end_us: int) -> None:
         """See `Store`."""
         for statement in rollups.statements(MODERN, begin_us, end_us, rollups.gone_us(self._keep_us)):

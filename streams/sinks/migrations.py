@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 
 from schemas.frozen import frozen
 from streams.sinks.base import StoreUnavailable
-from streams.sinks.ddl import STORED, VIEWS, creations, retention, views
-from streams.sinks.tables import MODERN, ROLLED, VERDICTS, WINDOWS, Dialect, Table
+from streams.sinks.ddl import STORED, VIEWS, creations, kept_us, retention, views
+from streams.sinks.tables import EVENTS, MODERN, ROLLED, VERDICTS, WINDOWS, Dialect, Table
 
 NUMBERS = "schema_versions"
 """The table of numbers."""
@@ -104,7 +104,9 @@ def _add(name: str, *tables: Table) -> Callable[[Dialect, Found], Iterator[str]]
 
 
 COUNTED = (WINDOWS, *ROLLED.values())
-LATER = frozenset({("verdicts", "change"), *((table.name, "duplicates") for table in COUNTED)})
+LATER = frozenset({
+    ("verdicts", "change"), *((table.name, "duplicates") for table in COUNTED), *(("events", name) for name in EVENTS.columns),
+})  # fmt: skip
 """Columns of steps after that of codecs: they have theirs from the beginning."""
 
 
@@ -127,6 +129,7 @@ MIGRATIONS = (
     Migration(5, "reports of experiments that ended", lambda dialect, found: iter(())),
     Migration(6, "windows tell their duplicates", _add("duplicates", *COUNTED)),
     Migration(7, "incidents", lambda dialect, found: iter(())),
+    Migration(8, "a sample of the request events", lambda dialect, found: iter(())),
 )
 """In order. A table that is new needs none: `creations` makes what is missing, in its present shape."""
 VERSION = MIGRATIONS[-1].number
@@ -168,9 +171,10 @@ def migrate(database: Database, dialect: Dialect, measures: Sequence[str], keep_
     complete(database, dialect)
     for statement in views(dialect, measures):
         database.run(statement)
-    made = {str(name): str(engine) for name, engine in database.rows(MADE)} if dialect is MODERN else {}
-    for statement in retention(dialect, keep_us, made):
-        database.run(statement)
+    if dialect is MODERN:
+        made = {str(name): str(engine) for name, engine in database.rows(MADE)}
+        for statement in retention(kept_us(keep_us), made):
+            database.run(statement)
 
 
 def complete(database: Database, dialect: Dialect) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,9 +21,9 @@ from schemas.errors import UserError
 from streams.sinks import migrations, rollups
 from streams.sinks.base import DATABASE, LIMITS, QueryError, Result, Sink, StoreUnavailable, checked, said
 from streams.sinks.columns import Columns, of_rows
-from streams.sinks.ddl import STORED
+from streams.sinks.ddl import STORED, kept_us, removal
 from streams.sinks.native import Block, ColumnClient
-from streams.sinks.tables import Dialect, Row, dialect_of
+from streams.sinks.tables import OLD, Dialect, Row, dialect_of
 
 _TIMEOUTS = {"connect_timeout": "5", "send_receive_timeout": "60"}
 """Seconds; the address may carry others, ``?connect_timeout=1``."""
@@ -63,6 +64,16 @@ class ServerStore:
             self._client.disconnect()
             self._client = database
         migrations.migrate(self, dialect, measures, keep_us)
+
+    def expire(self) -> None:
+        """See `Store`."""
+        if self._dialect() is not OLD:
+            return
+        now_us = time.time_ns() // 1000
+        for name, keep_us in kept_us(self._keep_us).items():
+            counted, removed = removal(OLD, name, now_us - keep_us)
+            if self.rows(counted)[0][0]:
+                self.run(removed)
 
     def roll_up(self, begin_us: int, end_us: int) -> None:
         """See `Store`."""

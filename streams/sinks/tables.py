@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from schemas.config import RAW_EVENTS_KEEP_US
 from schemas.frozen import frozen
 
 Kind = Literal[
@@ -27,6 +28,7 @@ Kind = Literal[
     "float",
     "float?",
     "bool",
+    "bool?",
     "time",
     "time?",
     "texts",
@@ -53,11 +55,15 @@ class Table:
     version: str | None = None
     month: str | None = None
     """The time whose month is the partition."""
+    since: str | None = None
+    """The time from which its retention counts, where that is neither the one of `month` nor the first."""
+    keep_us: int | None = None
+    """How long rows are kept where nobody says; None: for ever."""
 
     @property
     def age(self) -> str:
         """The time from which its retention counts."""
-        return self.month or next(name for name, kind in self.columns.items() if kind == "time")
+        return self.since or self.month or next(name for name, kind in self.columns.items() if kind == "time")
 
     @property
     def raw(self) -> str:
@@ -120,7 +126,8 @@ MODERN = Dialect(
         "float": (Part("Float64", codec=_ZSTD),), "float?": (Part("Nullable(Float64)", codec=_ZSTD),),
         "texts": (Part("Array(String)", codec=_ZSTD),),
         "label": (Part("LowCardinality(String)"),), "label?": (Part("LowCardinality(Nullable(String))"),),
-        "bool": (Part("Bool"),), "time": (Part("DateTime64(6, 'UTC')", codec=f"Delta, {_ZSTD}"),),
+        "bool": (Part("Bool"),), "bool?": (Part("Nullable(Bool)", codec=_ZSTD),),
+        "time": (Part("DateTime64(6, 'UTC')", codec=f"Delta, {_ZSTD}"),),
         "time?": (Part("Nullable(DateTime64(6, 'UTC'))", codec=_ZSTD),),
         "words": (Part("Map(String, String)", codec=_ZSTD),),
         "ints": (Part("Map(LowCardinality(String), Int64)", codec=_ZSTD),),
@@ -135,7 +142,7 @@ OLD = Dialect(
         "text": (Part("String"),), "text?": (Part("Nullable(String)"),), "int": (Part("Int64"),),
         "int?": (Part("Nullable(Int64)"),), "float": (Part("Float64"),), "float?": (Part("Nullable(Float64)"),),
         "texts": (Part("Array(String)"),), "label": (Part("String"),), "label?": (Part("Nullable(String)"),),
-        "bool": (Part("UInt8"),),
+        "bool": (Part("UInt8"),), "bool?": (Part("Nullable(UInt8)"),),
         "time": (Part("DateTime('UTC')"), Part("Int64", "_us")),
         "time?": (Part("Nullable(DateTime('UTC'))"), Part("Nullable(Int64)", "_us")),
         "words": _arrays("String"), "ints": _arrays("Int64"), "floats": _arrays("Float64"),
@@ -241,9 +248,24 @@ INCIDENTS = Table(
     key=("key", "started"), version="updated", month="started",
 )  # fmt: skip
 """`incident_id` tells one occurrence from the next of the same `key`; without `ended` it is open."""
+EVENTS = Table(
+    "events",
+    {
+        "timestamp": "time", "service": "label", "environment": "label", "version": "label", "experiment_id": "label?",
+        "variant": "label?", "segment": "label?", "unit_id": "text?", "instance": "label?", "endpoint": "label?",
+        "status": "int", "error": "bool?", "duration_us": "int", "cpu_us": "int?", "memory_bytes": "int?",
+        "measures": "floats", "sample_rate": "float", "received": "time", "fate": "label", "topic": "label",
+        "partition": "int", "offset": "int", "row": "int",
+    },
+    key=("service", "environment", "timestamp", "topic", "partition", "offset", "row"),
+    since="received", keep_us=RAW_EVENTS_KEEP_US,
+)  # fmt: skip
+"""A sample of the request events, each named by where it lies in Kafka; `row` counts the rows of one record. What stands
+before that in the key is what people ask for, and keeps apart the events of a topic that was made anew. `received` is Kafka's
+time of the record; a producer may say anything there, so it is no partition: one insert must not need a hundred."""
 TABLES: Mapping[str, Table] = {
     table.name: table
-    for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS, REPORTS, INCIDENTS)
+    for table in (WINDOWS, VERDICTS, EVIDENCE, DECISIONS, PROBES, CHANGES, EXPERIMENTS, REPORTS, INCIDENTS, EVENTS)
 }
 """What the sink writes."""
 

@@ -73,3 +73,31 @@ def test_a_disk_that_takes_nothing_is_an_answer(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "replace", full)
     assert not spool.put(ROWS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_raw_events_yield_to_the_rest_the_oldest_first_and_it_is_said(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 100_000)
+    assert spool.put(columns(0))
+    size = spool.bytes
+    numbers = range(100_000 // size)
+    for number in numbers:
+        assert spool.put_raw(columns(number))
+    assert spool.shed.rows == 4  # the first of them: a window, a verdict and its two lines of evidence
+    assert spool.bytes <= 100_000
+    waiting = spool.raw_files
+    assert spool.put(columns(1))
+    assert (spool.raw_files, spool.shed.rows) == (waiting - 1, 8)
+    spool = Spool(tmp_path, 100_000)
+    assert (spool.raw_files, len(spool), spool.shed.rows) == (waiting - 1, 2, 8)
+    assert spool.shed.first_us < spool.shed.last_us
+    found = spool.oldest_raw()
+    assert found is not None
+    assert found[1] == columns(numbers[-1] - waiting + 2)
+    assert found[0].name.endswith("-4.events")
+    kept = 2
+    while spool.put(columns(kept)):
+        kept += 1
+    assert (spool.raw_files, spool.shed.rows) == (0, 4 * len(numbers))
+    assert not spool.put_raw(ROWS)
+    assert Spool(tmp_path, 100_000).shed.rows == 4 * len(numbers) + 4
+    assert len(spool) == kept

@@ -112,7 +112,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("limits: {block_records: 100000}", ["1:25: block_records: '100000' must be less than or equal to 65536"]),
     ("clock: {speed: nan}", ["1:16: speed: 'nan' must be a finite number, like 5"]),
     ("specs: [a]", ["1:8: specs: must be text"]),
-    ("a: 1\n---\nb: 2", ["1:1: unknown field 'a': say one of kafka, embedded, prefix, data_dir, clickhouse, retention, schema_registry, inputs, dimensions, measures, specs, traffic_dir, traffic, notify, http, health, signing, probes, alerts, slos, watch, limits, clock", "3:1: a davy.yaml has one document only: join them"]),
+    ("a: 1\n---\nb: 2", ["1:1: unknown field 'a': say one of kafka, embedded, prefix, data_dir, clickhouse, retention, raw_events, schema_registry, inputs, dimensions, measures, specs, traffic_dir, traffic, notify, http, health, signing, probes, alerts, slos, watch, limits, clock", "3:1: a davy.yaml has one document only: join them"]),
     ("- a", ["1:1: a davy.yaml is a mapping: say for example embedded: true"]),
     ("a: [", ["1:5: this is not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"]),
 ]  # fmt: skip
@@ -146,8 +146,8 @@ def test_json_schema_names_every_field() -> None:
     schema = config_json_schema()
     json.dumps(schema)
     assert set(schema["properties"]) == {
-        "kafka", "embedded", "prefix", "data_dir", "clickhouse", "retention", "schema_registry", "inputs", "dimensions",
-        "measures", "specs", "traffic_dir", "traffic", "notify", "http", "health", "signing", "probes", "alerts", "slos", "watch", "limits",
+        "kafka", "embedded", "prefix", "data_dir", "clickhouse", "retention", "raw_events", "schema_registry", "inputs",
+        "dimensions", "measures", "specs", "traffic_dir", "traffic", "notify", "http", "health", "signing", "probes", "alerts", "slos", "watch", "limits",
         "clock",
     }  # fmt: skip
     assert "required" not in schema

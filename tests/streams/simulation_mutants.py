@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
 
+from davy.raw_events import RawEvents
 from davy.sink import SinkLoop
 from davy.spool import Spool
 from schemas.codec import long
@@ -271,6 +272,22 @@ def the_sink_commits_before_the_rows_are_stored() -> Any:
     return patch.object(SinkLoop, "flush", flush)
 
 
+def raw_events_are_committed_before_they_are_kept() -> Any:
+    """A crash between the two loses them."""
+
+    def flush(self: RawEvents) -> None:
+        self._commit()  # pyright: ignore[reportPrivateUsage]
+        original(self)
+
+    original = RawEvents.flush
+    return patch.object(RawEvents, "flush", flush)
+
+
+def raw_events_wait_for_nothing() -> Any:
+    """Whatever the store refuses of them is gone, though there is room on the disk."""
+    return patch.object(Spool, "put_raw", lambda self, rows: True)
+
+
 def a_spool_that_keeps_nothing() -> Any:
     """What the store refused is gone, and the log goes on."""
     return patch.object(Spool, "put", lambda self, rows: True)
@@ -323,6 +340,7 @@ MUTANTS: Mapping[Mutant, dict[str, float]] = {
     an_epoch_that_is_the_saved_one_plus_one: ZOMBIES, a_word_before_its_epoch_is_known: HASTY,
     a_state_whose_digest_nobody_checks: ZOMBIES | {"state lost": 0.02},
     a_state_newer_than_what_was_delivered: {"crash": 0.05}, the_sink_commits_before_the_rows_are_stored: UNSTORED,
+    raw_events_are_committed_before_they_are_kept: UNSTORED, raw_events_wait_for_nothing: UNSTORED,
     a_spool_that_keeps_nothing: UNSTORED,
     a_file_of_the_spool_is_deleted_before_it_is_stored: UNSTORED, a_store_that_keeps_the_last_arrival: REFUSING,
 }  # fmt: skip

@@ -1,4 +1,4 @@
--- Written by python -m deploy.ops. Davy's tables and views, schema 7, for ClickHouse 18.16 to 22.2.
+-- Written by python -m deploy.ops. Davy's tables and views, schema 8, for ClickHouse 18.16 to 22.2.
 -- May be run again at any time:
 --   clickhouse-client --multiquery < schema-18.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS experiments_raw (`experiment_id` String, `digest` Str
 CREATE TABLE IF NOT EXISTS reports_raw (`experiment_id` String, `sequence` Int64, `made_at` DateTime('UTC'), `made_at_us` Int64, `state` String, `markdown` String) ENGINE = ReplacingMergeTree(sequence) ORDER BY (experiment_id);
 
 CREATE TABLE IF NOT EXISTS incidents_raw (`incident_id` String, `key` String, `kind` String, `severity` String, `started` DateTime('UTC'), `started_us` Int64, `updated` DateTime('UTC'), `updated_us` Int64, `ended` Nullable(DateTime('UTC')), `ended_us` Nullable(Int64), `title` String, `text` String, `service` Nullable(String), `environment` Nullable(String), `experiment_id` Nullable(String), `variant` Nullable(String), `labels.key` Array(String), `labels.value` Array(String)) ENGINE = ReplacingMergeTree(updated_us) PARTITION BY toYYYYMM(started) ORDER BY (key, started_us);
+
+CREATE TABLE IF NOT EXISTS events_raw (`timestamp` DateTime('UTC'), `timestamp_us` Int64, `service` String, `environment` String, `version` String, `experiment_id` Nullable(String), `variant` Nullable(String), `segment` Nullable(String), `unit_id` Nullable(String), `instance` Nullable(String), `endpoint` Nullable(String), `status` Int64, `error` Nullable(UInt8), `duration_us` Int64, `cpu_us` Nullable(Int64), `memory_bytes` Nullable(Int64), `measures.key` Array(String), `measures.value` Array(Float64), `sample_rate` Float64, `received` DateTime('UTC'), `received_us` Int64, `fate` String, `topic` String, `partition` Int64, `offset` Int64, `row` Int64) ENGINE = ReplacingMergeTree() ORDER BY (service, environment, timestamp_us, topic, partition, offset, row);
 
 CREATE TABLE IF NOT EXISTS windows_10s_raw (`experiment_id` Nullable(String), `service` String, `environment` String, `version` String, `variant` Nullable(String), `start` DateTime('UTC'), `start_us` Int64, `end` DateTime('UTC'), `end_us` Int64, `rows` Int64, `errors` Int64, `mean_us` Nullable(Float64), `p50_us` Nullable(Float64), `p90_us` Nullable(Float64), `p95_us` Nullable(Float64), `p99_us` Nullable(Float64), `p999_us` Nullable(Float64), `requests` Float64, `late` Int64, `quarantined` Int64, `duplicates` Int64, `p99_max_us` Nullable(Float64), `windows` Int64, `revision` Int64) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, ifNull(experiment_id, '\0'), ifNull(variant, '\0'), version, start_us);
 
@@ -75,6 +77,10 @@ DROP TABLE IF EXISTS incidents;
 
 CREATE VIEW incidents AS SELECT `incident_id`, `key`, `kind`, `severity`, `started`, `started_us`, `updated`, `updated_us`, `ended`, `ended_us`, `title`, `text`, `service`, `environment`, `experiment_id`, `variant`, `labels.key`, `labels.value` FROM incidents_raw FINAL;
 
+DROP TABLE IF EXISTS events;
+
+CREATE VIEW events AS SELECT `timestamp`, `timestamp_us`, `service`, `environment`, `version`, `experiment_id`, `variant`, `segment`, `unit_id`, `instance`, `endpoint`, `status`, `error`, `duration_us`, `cpu_us`, `memory_bytes`, `measures.key`, `measures.value`, `sample_rate`, `received`, `received_us`, `fate`, `topic`, `partition`, `offset`, `row`, ifNull(error, status >= 500) AS failed, if(fate = 'quarantined', 0, 1 / sample_rate) AS weight FROM events_raw FINAL;
+
 DROP TABLE IF EXISTS windows_10s;
 
 CREATE VIEW windows_10s AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_10s_raw FINAL;
@@ -91,7 +97,7 @@ DROP TABLE IF EXISTS windows_1d;
 
 CREATE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `start_us`, `end`, `end_us`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
 
-INSERT INTO schema_versions (version, applied_at) SELECT 7, now();
+INSERT INTO schema_versions (version, applied_at) SELECT 8, now();
 
 -- Tables of an older Davy also need this, before all else; a server of this age cannot be told to do it only where needed:
 --   ALTER TABLE verdicts_raw ADD COLUMN `budget` Nullable(String);

@@ -1,4 +1,4 @@
--- Written by python -m deploy.ops. Davy's tables and views, schema 7, for ClickHouse 22.3 and later.
+-- Written by python -m deploy.ops. Davy's tables and views, schema 8, for ClickHouse 22.3 and later.
 -- May be run again at any time:
 --   clickhouse-client --multiquery < schema.sql
 -- Measures that davy.yaml registers become columns of `windows` where the sink makes it; here they are in the map `measures`.
@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS experiments_raw (`experiment_id` LowCardinality(Strin
 CREATE TABLE IF NOT EXISTS reports_raw (`experiment_id` LowCardinality(String), `sequence` Int64 CODEC(T64, ZSTD(1)), `made_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `state` LowCardinality(String), `markdown` String CODEC(ZSTD(1))) ENGINE = ReplacingMergeTree(sequence) ORDER BY (experiment_id);
 
 CREATE TABLE IF NOT EXISTS incidents_raw (`incident_id` String CODEC(ZSTD(1)), `key` String CODEC(ZSTD(1)), `kind` LowCardinality(String), `severity` LowCardinality(String), `started` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `updated` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `ended` Nullable(DateTime64(6, 'UTC')) CODEC(ZSTD(1)), `title` String CODEC(ZSTD(1)), `text` String CODEC(ZSTD(1)), `service` LowCardinality(Nullable(String)), `environment` LowCardinality(Nullable(String)), `experiment_id` LowCardinality(Nullable(String)), `variant` LowCardinality(Nullable(String)), `labels` Map(String, String) CODEC(ZSTD(1))) ENGINE = ReplacingMergeTree(updated) PARTITION BY toYYYYMM(started) ORDER BY (key, started);
+
+CREATE TABLE IF NOT EXISTS events_raw (`timestamp` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `service` LowCardinality(String), `environment` LowCardinality(String), `version` LowCardinality(String), `experiment_id` LowCardinality(Nullable(String)), `variant` LowCardinality(Nullable(String)), `segment` LowCardinality(Nullable(String)), `unit_id` Nullable(String) CODEC(ZSTD(1)), `instance` LowCardinality(Nullable(String)), `endpoint` LowCardinality(Nullable(String)), `status` Int64 CODEC(T64, ZSTD(1)), `error` Nullable(Bool) CODEC(ZSTD(1)), `duration_us` Int64 CODEC(T64, ZSTD(1)), `cpu_us` Nullable(Int64) CODEC(ZSTD(1)), `memory_bytes` Nullable(Int64) CODEC(ZSTD(1)), `measures` Map(LowCardinality(String), Float64) CODEC(ZSTD(1)), `sample_rate` Float64 CODEC(ZSTD(1)), `received` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `fate` LowCardinality(String), `topic` LowCardinality(String), `partition` Int64 CODEC(T64, ZSTD(1)), `offset` Int64 CODEC(T64, ZSTD(1)), `row` Int64 CODEC(T64, ZSTD(1))) ENGINE = ReplacingMergeTree() ORDER BY (service, environment, timestamp, topic, partition, offset, row) TTL toDateTime(received) + INTERVAL 259200 SECOND;
 
 CREATE TABLE IF NOT EXISTS windows_10s_raw (`experiment_id` LowCardinality(Nullable(String)), `service` LowCardinality(String), `environment` LowCardinality(String), `version` LowCardinality(String), `variant` LowCardinality(Nullable(String)), `start` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `end` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), `rows` Int64 CODEC(T64, ZSTD(1)), `errors` Int64 CODEC(T64, ZSTD(1)), `mean_us` Nullable(Float64) CODEC(ZSTD(1)), `p50_us` Nullable(Float64) CODEC(ZSTD(1)), `p90_us` Nullable(Float64) CODEC(ZSTD(1)), `p95_us` Nullable(Float64) CODEC(ZSTD(1)), `p99_us` Nullable(Float64) CODEC(ZSTD(1)), `p999_us` Nullable(Float64) CODEC(ZSTD(1)), `requests` Float64 CODEC(ZSTD(1)), `late` Int64 CODEC(T64, ZSTD(1)), `quarantined` Int64 CODEC(T64, ZSTD(1)), `duplicates` Int64 CODEC(T64, ZSTD(1)), `p99_max_us` Nullable(Float64) CODEC(ZSTD(1)), `windows` Int64 CODEC(T64, ZSTD(1)), `revision` Int64 CODEC(T64, ZSTD(1))) ENGINE = ReplacingMergeTree(revision) PARTITION BY toYYYYMM(start) ORDER BY (service, environment, experiment_id, variant, version, start) SETTINGS allow_nullable_key = 1;
 
@@ -95,6 +97,8 @@ CREATE OR REPLACE VIEW reports AS SELECT `experiment_id`, `sequence`, `made_at`,
 
 CREATE OR REPLACE VIEW incidents AS SELECT `incident_id`, `key`, `kind`, `severity`, `started`, `updated`, `ended`, `title`, `text`, `service`, `environment`, `experiment_id`, `variant`, `labels` FROM incidents_raw FINAL;
 
+CREATE OR REPLACE VIEW events AS SELECT `timestamp`, `service`, `environment`, `version`, `experiment_id`, `variant`, `segment`, `unit_id`, `instance`, `endpoint`, `status`, `error`, `duration_us`, `cpu_us`, `memory_bytes`, `measures`, `sample_rate`, `received`, `fate`, `topic`, `partition`, `offset`, `row`, ifNull(error, status >= 500) AS failed, if(fate = 'quarantined', 0, 1 / sample_rate) AS weight FROM events_raw FINAL;
+
 CREATE OR REPLACE VIEW windows_10s AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `end`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_10s_raw FINAL;
 
 CREATE OR REPLACE VIEW windows_1m AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `end`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1m_raw FINAL;
@@ -103,4 +107,4 @@ CREATE OR REPLACE VIEW windows_1h AS SELECT `experiment_id`, `service`, `environ
 
 CREATE OR REPLACE VIEW windows_1d AS SELECT `experiment_id`, `service`, `environment`, `version`, `variant`, `start`, `end`, `rows`, `errors`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p999_us`, `requests`, `late`, `quarantined`, `duplicates`, `p99_max_us`, `windows`, `revision` FROM windows_1d_raw FINAL;
 
-INSERT INTO schema_versions (version, applied_at) SELECT 7, now();
+INSERT INTO schema_versions (version, applied_at) SELECT 8, now();

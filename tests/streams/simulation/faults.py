@@ -17,7 +17,7 @@ RATES = {
     "partition added": 0.002, "retention": 0.002, "state lost": 0.002, "store refuses": 0.02, "store answers late": 0.02,
 }  # fmt: skip
 """Odds of each fault per chance that it has."""
-GROUPS = ("davy.ingest", "davy.judge", "davy.sink")
+GROUPS = ("davy.ingest", "davy.judge", "davy.sink", "davy.sink-events")
 
 
 class Faults:

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.sli import Plan
 from analyzers.slis.error_ratio import SLI as ERROR_RATIO
@@ -15,10 +17,11 @@ from schemas.control import Control, WeightApplied, WeightIntent
 from schemas.delta import Progress, Truncated, decode_delta
 from schemas.verdict import Verdict
 from schemas.window import WindowSummary
+from streams.sampling import sampled
 from streams.traffic import Traffic, share
 from tests.streams.simulation.events import Events
 from tests.streams.simulation.heard import Heard
-from tests.streams.simulation.setting import CONTROL, DEAD, DELTAS, EVENTS, LOADED, VERDICTS, WINDOWS
+from tests.streams.simulation.setting import CONTROL, DEAD, DELTAS, EVENTS, LOADED, SAMPLE, VERDICTS, WINDOWS
 from tests.streams.simulation.store import Store
 from tests.support.simulated_kafka import SimBroker
 
@@ -214,6 +217,27 @@ class Oracle:
         words = {Control.decode(entry.value or b"").time for _, _, entry in self.broker.records(CONTROL)}
         assert {row["time"] for row in self.store.tables["changes"].values()} == words
         assert len(self.store.tables["experiments"]) == 1
+        self._check_events()
+
+    def _check_events(self) -> None:
+        """Of the request events the sample's are there, as they were sent; those that retention took may be."""
+        there = {(row["partition"], row["offset"]): row for row in self.store.tables["events"].values()}
+        assert len(there) == len(self.store.tables["events"]), "an event is in the store twice"
+        wanted = set[tuple[int, int]]()
+        for (topic, partition), rows in self.events.rows.items():
+            kept = sampled(topic, np.full(len(rows), partition), np.array(list(rows), np.int64), SAMPLE)
+            for (offset, row), is_kept in zip(rows.items(), kept.tolist(), strict=True):
+                place = (partition, offset)
+                if not is_kept or row.fate == "dead":
+                    assert place not in there, f"the event {place} is not of the sample"
+                    continue
+                if offset >= self.broker.logs[topic, partition].low:
+                    wanted.add(place)
+                if place in there:
+                    told = there[place]
+                    said = told["timestamp"], told["status"] >= 500, told["fate"], told["sample_rate"]
+                    assert said == (row.event_us, row.error, row.fate, SAMPLE), f"the event {place} is {said}"
+        assert wanted <= set(there), f"events {wanted - set(there)} of the sample are missing"
 
 
 def _same(where: str, told: Mapping[tuple[int, str], Counter[str]], expected: Counts) -> None:

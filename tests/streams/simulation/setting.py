@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from schemas.config import Config
+from schemas.config import Config, RawEvents
 from schemas.spec import load_specs
 
 BEGIN_US = 1_790_000_000_000_000
@@ -13,6 +13,8 @@ SECONDS = 60
 """Of simulated time in which events come and things go wrong."""
 STATE_CHUNK_BYTES = 700
 """So small that a state has several."""
+SAMPLE = 0.5
+"""Of the events, for the analysts."""
 EVENTS, DELTAS, CONTROL, STATE = "davy.events", "davy.deltas", "davy.control", "davy.state"
 WINDOWS, VERDICTS, DEAD = "davy.windows", "davy.verdicts", "davy.deadletters"
 DECISIONS, PROBES = "davy.decisions", "davy.probes"
@@ -34,7 +36,7 @@ steps: [{weight: 50%, duration: 1h}]
 
 def config_of(rng: random.Random) -> Config:
     """One or two delta partitions, and in every other schedule so few slots for arms that a flood of versions fills them."""
-    config = Config()
+    config = Config(raw_events=RawEvents(sample=SAMPLE))
     limits = {
         "block_records": BLOCK, "delta_partitions": rng.choice((1, 1, 2)), "gap_timeout_us": 8_000_000,
         "arms_per_service": rng.choice((500, 500, 3, 2)), "keys_per_block": rng.choice((10_000, 10_000, 5)),

@@ -45,6 +45,9 @@ class Store:
     def migrate(self, measures: Sequence[str], keep_us: Mapping[str, int] | None = None) -> None:
         """Nothing to create."""
 
+    def expire(self) -> None:
+        """Rows stay."""
+
     def roll_up(self, begin_us: int, end_us: int) -> None:
         """Rows are all there is."""
 

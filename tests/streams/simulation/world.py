@@ -11,7 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import davy.raw_events
 import davy.sink
+import davy.warehouse
 from davy.sink import SinkLoop
 from streams import ingest_loop, judge_loop, judge_state, kafka, reader
 from streams.clock import Clock
@@ -140,9 +142,11 @@ class World:
         committed = self.broker.group("davy.sink").committed
         topics = (CONTROL, WINDOWS, VERDICTS)
         closed = all(owned.judge.closed_us >= self.events.last_us for owned in self.processes.judges())
-        spools = [len(process.loop.spool) for process in self.processes.all if isinstance(process.loop, SinkLoop)]
+        spools = [process.loop.spool for process in self.processes.all if isinstance(process.loop, SinkLoop)]
         written = all(committed.get((topic, 0), (0, ""))[0] >= self.broker.logs[topic, 0].end for topic in topics)
-        stored = written and not any(spools)
+        sampled = self.broker.group("davy.sink-events").committed
+        written = written and all(sampled.get((EVENTS, p), (0, ""))[0] >= end for p, end in ends.items())
+        stored = written and not any(len(spool) or spool.raw_files for spool in spools)
         return len(frontiers) == self.config.limits.delta_partitions and counted and told and closed and stored
 
     # -- in place of Kafka and the clock -------------------------------------------------------------------------
@@ -157,7 +161,16 @@ class World:
         }  # fmt: skip
         broker, processes = self.broker, self.processes
         with ExitStack() as stack:
-            for module in (ingest_loop, reader, judge_loop, judge_state, kafka, davy.sink):
+            for module in (
+                ingest_loop,
+                reader,
+                judge_loop,
+                judge_state,
+                kafka,
+                davy.sink,
+                davy.warehouse,
+                davy.raw_events,
+            ):
                 for name in simulated.keys() & vars(module).keys():
                     stack.enter_context(patch.object(module, name, simulated[name]))
             stack.enter_context(patch.object(judge_state, "STATE_CHUNK_BYTES", STATE_CHUNK_BYTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -139,6 +140,17 @@ def incident(number: int = 0, ended: bool = False) -> Incident:
         f"rollback/{EXPERIMENT.id}/canary", "critical", "it must be rolled back", "errors rose", started,
         over if ended else started, over if ended else None, labels,
     )  # fmt: skip
+
+
+def event(offset: int = 0, row: int = 0) -> dict[str, Any]:
+    """A row of the sample of request events; it is of now, or it would be removed."""
+    now_us = time.time_ns() // 60_000_000_000 * 60_000_000
+    nothing = ("experiment_id", "variant", "segment", "instance", "endpoint", "cpu_us", "memory_bytes")
+    return dict.fromkeys(nothing) | {
+        "timestamp": now_us, "service": "checkout", "environment": "production", "version": "2.4.0", "unit_id": "u",
+        "status": 200, "error": True, "duration_us": 1500, "measures": {"basket": 2.5}, "sample_rate": 0.25,
+        "received": now_us + 7, "fate": "counted", "topic": "davy.events", "partition": 3, "offset": offset, "row": row,
+    }  # fmt: skip
 
 
 def report() -> dict[str, Any]:

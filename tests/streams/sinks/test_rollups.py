@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-import pytest
-
-from schemas.errors import UserError
 from streams.sinks.base import Store
 from streams.sinks.ddl import STORED
 from streams.sinks.embedded import EmbeddedStore
@@ -15,6 +12,7 @@ from streams.sinks.rollups import ROLLUPS
 from streams.sinks.rows import of_window
 from streams.sinks.tables import Row
 from tests.streams.sinks import records
+from tests.support.system import until
 
 DAY_US = 86_400_000_000
 PLACES = [*range(14), 700, 721, 722, 20_000, 20_001, 40_000]
@@ -82,11 +80,16 @@ def test_an_empty_store_is_rolled_up_from_the_beginning(store: Store) -> None:
 
 
 def test_retention_removes_rows_by_table_and_is_taken_back(store: Store) -> None:
-    if not isinstance(store, EmbeddedStore):
-        with pytest.raises(UserError, match="too old to remove rows by age"):
-            store.migrate([], {"windows": DAY_US})
-        return
     rows = windows()
+    if not isinstance(store, EmbeddedStore):  # too old for a TTL: it is told
+        store.insert("windows", rows)
+        store.migrate([], {"windows": 3650 * DAY_US})
+        store.expire()
+        assert store.query("SELECT count() FROM windows").rows[0][0] > 0
+        store.migrate([], {"windows": DAY_US})
+        store.expire()
+        until(lambda: store.query("SELECT count() FROM windows").rows == [[0]], 20, "old windows were removed")
+        return
     store.insert("windows", rows)
     roll(store, rows)
     store.migrate([], {"windows": DAY_US})

@@ -40,7 +40,7 @@ def test_the_same_records_again_change_nothing(store: Store) -> None:
         of_decision(records.decision().encode()), of_probe(records.probe().encode()),
         of_control(records.applied().encode()), of_control(records.annotation().encode()), {"reports": [records.report()]},
         of_incident(records.incident().encode()), of_incident(records.incident(ended=True).encode()),
-        of_incident(records.incident(1).encode()),
+        of_incident(records.incident(1).encode()), {"events": [records.event(), records.event(1), records.event(row=1)]},
     ]  # fmt: skip
     put(store, *once)
     before = everything(store)
@@ -49,7 +49,7 @@ def test_the_same_records_again_change_nothing(store: Store) -> None:
     counts = {name: len(rows) for name, rows in before.items()}
     assert counts == {
         "windows": 2, "verdicts": 2, "evidence": 4, "decisions": 1, "probes": 1, "changes": 2, "experiments": 1,
-        "reports": 1, "incidents": 2,
+        "reports": 1, "incidents": 2, "events": 3,
     }  # fmt: skip
 
 
