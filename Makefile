@@ -13,7 +13,7 @@ demo: .venv/ready
 	@$(BIN)/davy demo || test $$? -eq 1
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n $(NPROC) --dist worksteal
+	$(BIN)/python -m pytest -n $(NPROC) --dist worksteal --durations 20
 
 test-full: .venv/ready
 	$(BIN)/python -m pytest -n $(NPROC) --dist worksteal --full

@@ -52,11 +52,11 @@ def shift(file: Path, weight: str | None, undo: bool, config: Config) -> tuple[W
 
 
 def _last(journal: Journal, spec: ExperimentSpec) -> Entry | None:
-    """How the last order that was carried out began."""
+    """How the last order that was carried out, and changed anything, began."""
     begun: dict[str, Entry] = {}
     last: list[Entry] = []
     for entry in journal.entries():
-        if entry["phase"] == "begin":
+        if entry["phase"] == "begin" and entry["weights"] != entry["before"]:
             begun[entry["order_id"]] = entry
         elif entry["phase"] == "end" and entry["order_id"] in begun:
             last = [begun[entry["order_id"]]]

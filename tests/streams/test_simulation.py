@@ -69,7 +69,7 @@ def _mutant(mutant: Mutant) -> Any:
     return pytest.param(mutant, marks=marks, id=mutant.__name__)
 
 
-@pytest.mark.parametrize("mutant", map(_mutant, MUTANTS))
+@pytest.mark.parametrize("mutant", [_mutant(each) for each in MUTANTS])
 def test_a_mutant_is_caught(mutant: Mutant) -> None:
     """By a wrong count, a missing one, or code that can't go on, in a schedule that the unbroken code survives."""
     rates = {**RATES, "delta lost": 0.0, **MUTANTS[mutant]}
