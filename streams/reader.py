@@ -119,8 +119,8 @@ class Reader:
             if place.offset >= 0 and (place.offset % self.layout.block_records or place.metadata != self.layout.digest):
                 raise UserError(
                     f"{place.topic}/{place.partition} was committed at {place.offset} under layout "
-                    f"{place.metadata or 'unknown'}, not {self.layout.digest}: stop all ingest and begin a new generation "
-                    f"of {self.config.topic('deltas')}"
+                    f"{place.metadata or 'unknown'}, not {self.layout.digest}: stop every ingest and judge, then begin "
+                    "anew with `davy generation`"
                 )
             chosen.append(self._begin_at((place.topic, place.partition), max(place.offset, 0)))
         self.fetch.follow(chosen)

@@ -21,7 +21,7 @@ PIPE_S = 4.0
 """From an event to the verdict that saw it, in peace: what was said just before a fault came holds for 30 s from then."""
 FAULT_S = HOLD_S + PIPE_S + 2.0
 RECOVERY_S = 90.0
-PREPARE_S = 60.0
+PREPARE_S = 180.0
 POLL_S = 0.25
 FRESH_S = 12.0
 STRUCK_S = 0.5

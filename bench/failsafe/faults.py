@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.failsafe.system import ROLES, System
+from tests.support.wrong_clock import WrongClock
 
 MODES = ("killed", "frozen", "slowed", "disk full", "queue full")
 CLOCK = ("an hour ahead", "an hour behind", "stands still", "half as fast")
@@ -30,7 +30,7 @@ class Fault:
     def strike(self, system: System) -> None:
         """Now."""
         if self.part == "clock":
-            system.clock.write_text(self._time())
+            self._set(system.clock)
             return
         part = system.parts[self.part]
         match self.mode:
@@ -49,7 +49,7 @@ class Fault:
     def heal(self, system: System) -> None:
         """The part is as it should be again; nobody helps it to its feet but a keeper."""
         if self.part == "clock":
-            system.clock.write_text("+0\n")
+            system.clock.right()
             return
         for name in self._links():
             system.relays[name].heal()
@@ -58,10 +58,16 @@ class Fault:
     def _links(self) -> tuple[str, ...]:
         return ROLES if self.part == "broker" else (self.part,)
 
-    def _time(self) -> str:
-        now = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime())
-        times = {"an hour ahead": f"+{HOUR_S}", "an hour behind": f"-{HOUR_S}", "stands still": now}
-        return times.get(self.mode, f"@{now} x0.5") + "\n"
+    def _set(self, clock: WrongClock) -> None:
+        match self.mode:
+            case "an hour ahead":
+                clock.off(HOUR_S)
+            case "an hour behind":
+                clock.off(-HOUR_S)
+            case "stands still":
+                clock.at_rate(0.0)
+            case _:
+                clock.at_rate(0.5)
 
 
 def singles() -> list[Fault]:

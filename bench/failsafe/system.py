@@ -4,7 +4,6 @@ relay on every link, which may be made to stand still."""
 from __future__ import annotations
 
 import json
-import platform
 import socket
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from tests.support.kafka import KafkaBroker
 from tests.support.registry import SchemaRegistryServer
 from tests.support.system import program, until
 from tests.support.toxiproxy import PROXY, server
+from tests.support.wrong_clock import WrongClock
 
 ROLES = ("ingest", "judge", "rollout", "sink", "web")
 OTHERS = ("registry", "clickhouse", "proxy")
@@ -57,12 +57,11 @@ frontend in
 
 class System:
     """Everything that runs; open while the context is. `parts` may be struck, `relays` are the links. With `wrong_clock` the
-    roles' time is what the file `clock` says (libfaketime)."""
+    roles' time is what `clock` says."""
 
     def __init__(self, folder: Path, services: Sequence[str], wrong_clock: bool = False) -> None:
         self.folder, self.services, self.wrong_clock = folder, services, wrong_clock
-        self.clock = folder / "clock"
-        self.clock.write_text("+0\n")
+        self.clock = WrongClock(folder)
         self.ports = {name: free_port() for name in (*ROLES, *OTHERS)}
         self.health = {role: free_port() for role in ROLES}
         self.admin = free_port()
@@ -130,7 +129,7 @@ class System:
         ensure_topics(self.config)
         for role in ROLES:
             command = [sys.executable, "-m", "davy", "run", role, "--config", str(self._config(role))]
-            self.parts[role] = self._part(role, command, self._time() if self.wrong_clock else {})
+            self.parts[role] = self._part(role, command, self.clock.environment() if self.wrong_clock else {})
             self.parts[role].start()
         keeper = Keeper([*self.parts.values(), *self.relays.values()])
         keeper.start()
@@ -174,15 +173,6 @@ class System:
                 backends += f"    server {name} 127.0.0.1:{free_port()} weight {256 if name == 'control' else 0}\n"
         path.write_text(HAPROXY.format(admin=self.admin, port=free_port(), first=self.services[0]) + backends)
         return path
-
-    def _time(self) -> dict[str, str]:
-        """Every role's time comes through a file, so that it may be wrong; what measures durations stays right."""
-        program("faketime", "faketime")
-        return {
-            "LD_PRELOAD": f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1",
-            "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }  # fmt: skip
 
     def _sub(self, name: str) -> Path:
         path = self.folder / name

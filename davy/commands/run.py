@@ -121,8 +121,9 @@ def _here(name: str, config: Config, spare: bool) -> None:
         return
     stop = stop or stop_on_signals()
     from davy.health import watched
+    from davy.memory import given_back
 
-    with watched(config, name, stop):
+    with watched(config, name, stop), given_back():
         role.run(config, stop)
 
 

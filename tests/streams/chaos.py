@@ -45,10 +45,14 @@ class Worker:
     """One process of a role."""
 
     def __init__(self, folder: Path, name: str, role: str, config: Path, python: Sequence[str] = DAVY) -> None:
-        self.name = name
+        self.name, self.role, self.config = name, role, config
         self.log = folder / f"{name}.log"
-        self.command = [sys.executable, *python, "run", role, "--config", str(config)]
+        self.build(python)
         self.process: subprocess.Popen[bytes] | None = None
+
+    def build(self, python: Sequence[str]) -> None:
+        """What it runs from its next start on."""
+        self.command = [sys.executable, *python, "run", self.role, "--config", str(self.config)]
 
     @property
     def running(self) -> bool:
@@ -84,11 +88,11 @@ class Chaos:
 
     def __init__(
         self, folder: Path, seed: int, python: Sequence[str] = DAVY, deeds: Sequence[Deed] = (), network: bool = True,
-        workers: int = 2, second_group: bool = True,
+        workers: int = 2, second_group: bool = True, judge: Sequence[str] = DAVY,
     ) -> None:  # fmt: skip
         self.folder, self.random = folder, random.Random(seed)
         self.toxiproxy = Toxiproxy(folder)
-        self.python, self.deeds = python, deeds or DEEDS
+        self.python, self.judges, self.deeds = python, judge, deeds or DEEDS
         self.networks = list(NETWORK) if network else [GOOD]
         self.workers_at_first, self.groups = workers, 2 if second_group else 1
         self.done = Counter[str]()
@@ -108,7 +112,7 @@ class Chaos:
         self.workers = [self.worker(first) for _ in range(self.workers_at_first)]
         self.spare = self.worker(first)
         self.second = Worker(self.folder, "second", "ingest", second, self.python)
-        self.judge = Worker(self.folder, "judge", "judge", first)
+        self.judge = Worker(self.folder, "judge", "judge", first, self.judges)
         self.load = SteadyLoad(
             self.kafka.bootstrap, self.config.topic("events"), PARTITIONS, EVENTS_PER_S, self.random.randrange(1 << 30)
         )

@@ -75,7 +75,7 @@ def _halves(kind: str, number: int) -> tuple[bytes, bytes]:
         "RequestEvent",
         dict.fromkeys(nothing) | {
             "timestamp": 0, "service": "" if kind == "keyless" else "cart", "environment": "test",
-            "version": ("1", "2")[variant], "experiment_id": f"e{number % EXPERIMENTS}",
+            "version": ("1", "2")[variant], "experiment_id": f"e{number // 2 % EXPERIMENTS}",
             "variant": ("control", "canary")[variant], "unit_id": f"u{number}", "status": 500 if number % 7 == 0 else 200,
             "duration_us": -1 if kind == "negative" else 1000 + 37 * number, "sample_rate": 1.0,
         },
