@@ -28,7 +28,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Watch and steer": ("status", "explain", "ledger", "approve", "pause", "resume", "promote", "abort", "rollback"),
     "Look back": ("history", "report", "query", "export", "replay"),
     "Connect": ("subscribe", "split", "shift", "schema", "simulate", "detect"),
-    "Operate": ("run", "doctor", "support", "token", "repair", "generation", "bench"),
+    "Operate": ("run", "doctor", "support", "token", "repair", "recount", "bench"),
 }
 """How `davy --help` groups commands; what is in none of these comes last."""
 OTHERS = "More"

@@ -120,7 +120,7 @@ class Reader:
                 raise UserError(
                     f"{place.topic}/{place.partition} was committed at {place.offset} under layout "
                     f"{place.metadata or 'unknown'}, not {self.layout.digest}: stop every ingest and judge, then begin "
-                    "anew with `davy generation`"
+                    "anew with `davy recount`"
                 )
             chosen.append(self._begin_at((place.topic, place.partition), max(place.offset, 0)))
         self.fetch.follow(chosen)

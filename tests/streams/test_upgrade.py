@@ -137,13 +137,13 @@ def test_where_counts_mean_something_else_a_new_generation_counts_all_of_it_agai
         leaves.build(new)
         leaves.start()
         until(lambda: not leaves.running, WAIT_S, "a worker of the new build gave up")
-        assert "davy generation" in leaves.last_words()
-        done = davy(new, "generation", "--yes", "--config", chaos.first)
+        assert "davy recount" in leaves.last_words()
+        done = davy(new, "recount", "--yes", "--config", chaos.first)
         assert (done.returncode, "stop every ingest first" in done.stderr) == (REFUSED, True), done.stderr
         assert (stays.stop(), chaos.judge.stop()) == (0, 0)
         before = verdicts(chaos.config)
-        assert davy(new, "generation", "--config", chaos.first).returncode == REFUSED
-        assert davy(new, "generation", "--yes", "--config", chaos.first).returncode == 0
+        assert davy(new, "recount", "--config", chaos.first).returncode == REFUSED
+        assert davy(new, "recount", "--yes", "--config", chaos.first).returncode == 0
         for worker in (leaves, stays, chaos.judge):
             worker.build(new)
             worker.start()

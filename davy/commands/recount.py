@@ -1,4 +1,4 @@
-"""`davy generation`: count everything again from the beginning of the source, into a new delta log."""
+"""`davy recount`: count everything again from the beginning of the source, into a new delta log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.generation import renew
 from streams.layout import Layout
 
 
-def generation(config: Config, yes: bool, as_json: bool = False) -> None:
+def recount(config: Config, yes: bool, as_json: bool = False) -> None:
     """Begin one, where somebody who knows what that means said yes."""
     deltas = config.topic("deltas")
     if not yes:
@@ -38,8 +38,8 @@ def command(
     the source's retention has taken is not counted again. Verdicts go on under higher epochs.
 
     \b
-    Example: davy generation --yes
+    Example: davy recount --yes
 
     Exit code: 0; 2 without --yes or while somebody counts, 4 infrastructure.
     """
-    generation(load(config, data_dir), yes, as_json)
+    recount(load(config, data_dir), yes, as_json)
