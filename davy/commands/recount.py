@@ -1,4 +1,4 @@
-"""`davy recount`: count everything again from the beginning of the source, into a new delta log."""
+"""`davy recount`: count all of the source again, into a new delta log."""
 
 from __future__ import annotations
 
