@@ -56,6 +56,7 @@ class Windows:
         self._names: Mapping[Group, Names] = {}
         self._unnamed = 0
         self._known: list[Content] = []
+        self._alike: tuple[int, dict[tuple[bool, str], list[Group]]] | None = None
 
     def start(self, time_us: int) -> int:
         """Start of the window that holds a time."""
@@ -243,10 +244,25 @@ class Windows:
         for content in self._known:
             content.known = None
         self._known.clear()
+        self._alike = None
 
     def groups(self, window: int) -> list[Group]:
         """Who has content in one window."""
         return [group for group, windows in self._groups.items() if window in windows]
+
+    def alike(self, experiment_id: str, service: str, window: int) -> list[Group]:
+        """Who has content in one window and this experiment or this service, found once a round (`forget_totals`)."""
+        if self._alike is None or self._alike[0] != window:
+            found: dict[tuple[bool, str], list[Group]] = {}
+            for group in self.groups(window):
+                found.setdefault((False, group[1]), []).append(group)
+                if group[0] is not None:
+                    found.setdefault((True, group[0]), []).append(group)
+            self._alike = window, found
+        _, found = self._alike
+        return list(
+            {**dict.fromkeys(found.get((True, experiment_id), ())), **dict.fromkeys(found.get((False, service), ()))}
+        )
 
     def first(self, group: Group) -> int | None:
         """Start of the earliest window kept."""

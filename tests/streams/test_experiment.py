@@ -64,20 +64,41 @@ def test_rows_from_before_the_first_weight_are_judged_only_once_their_window_is_
         assert verdict.evidence[0].n_candidate == 3 * min(3, windows_closed), "what is not closed is not evidence"
 
 
-def test_requests_that_name_no_experiment_are_told_to_whom_waits_for_them() -> None:
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (
+            [replace(cell(version, 0), experiment_id=None) for version in "129"],
+            "requests of s come without an experiment id, 3 of version 1 and 3 of version 2 lately: "
+            "let events say experiment_id: e",
+        ),
+        (
+            [cell("v1", 0), cell("v2", 0), replace(cell("2", 0), variant="green")],
+            "requests of e are of none of its arms, 3 of variant green and 3 of version v1 and 3 of version v2 lately: "
+            "the spec has control of version 1 and canary of version 2",
+        ),
+        (
+            [replace(cell("1", 0), service="S"), replace(cell("1", 0), experiment_id=None, environment="q")],
+            "requests that name e are of S in p, 3 lately: the spec is about s in p",
+        ),
+        (
+            [replace(cell("1", 0), experiment_id=None, environment="q"), replace(cell("1", 0), experiment_id="f")],
+            "requests without an experiment id are of s in q, 3 lately: the spec is about s in p",
+        ),
+        ([replace(cell("1", 0), experiment_id="f")], "check that it serves traffic and emits events"),
+    ],
+)
+def test_requests_under_another_name_are_told_to_whom_waits_for_them(cells: list[Cell], said: str) -> None:
     settings = JudgeSettings.of(load_config(None), 0, 1, {"t": "davy.events"})
     judge = Judge(settings)
     judge.step(ControlCopy(0, Control("e", BEGIN_US, "a", "b", SpecApplied(SPEC, "e.yaml", "x")).encode(), -1))
-    cells = tuple(replace(cell(version, 0), experiment_id=None) for version in "129")
-    judge.step(packed_cells(Cells(settings.digest, "t", 0, 0, 9, cells)))
+    rows = 3 * len(cells)
+    judge.step(packed_cells(Cells(settings.digest, "t", 0, 0, rows, tuple(cells))))
     end_us = BEGIN_US + 2 * WINDOW_US
-    outputs = judge.step(Progress(settings.digest, "t", 0, 0, 9, 9, 9, 0, 0, 1, 9, end_us, end_us))
+    outputs = judge.step(Progress(settings.digest, "t", 0, 0, rows, rows, rows, 0, 0, 1, rows, end_us, end_us))
     (verdict,) = [output for output in outputs if isinstance(output, Verdict)]
     assert (verdict.action, verdict.conclusion) == ("HOLD", "NO_DATA")
-    assert verdict.reason == (
-        "no request of canary or control has been seen: requests of s come without an experiment id, "
-        "3 of version 1 and 3 of version 2 lately: let events say experiment_id: e"
-    )
+    assert verdict.reason == f"no request of canary or control has been seen: {said}"
 
 
 def served(window: int, rows: int, errors: int, segment: str | None = None) -> Cell:
