@@ -53,8 +53,10 @@ class Usual:
     values: array[float] = field(default_factory=_nothing)
 
     def step(self, start_us: int, value: float) -> Usual:
-        """After one more window; NaN is none."""
+        """After one more window; NaN is none. One from before the minute that is known changes nothing."""
         minute = start_us // MINUTE_US
+        if minute < self.minute:
+            return self
         usual = self if minute == self.minute else self._closed(minute)
         return usual if math.isnan(value) else replace(usual, values=array("d", [*usual.values, value]))
 
@@ -64,14 +66,14 @@ class Usual:
         quarter = minute * MINUTE_US // QUARTER_US
         if quarter == self.quarter:
             return replace(self, minute=minute, minutes=minutes, values=_nothing())
-        worst, middle, week = self.worst[:], self.middle[:], self.week
-        if self.minute:
+        worst, middle, week = self.worst[:], self.middle[:], self.week[:]
+        for number in range(max(self.quarter, quarter - WEEK), quarter) if self.minute else ():
             worst.append(max(minutes, key=self._badness) if minutes else math.nan)
             middle.append(median(minutes) if minutes else math.nan)
-        if len(worst) > HELD:
-            week = week[:]
-            week[(self.quarter - HELD) % WEEK] = worst.pop(0)
-            middle.pop(0)
+            if len(worst) > HELD:
+                week[(number - HELD) % WEEK] = worst.pop(0)
+                middle.pop(0)
+            minutes = _nothing()  # of quarters without a window
         return Usual(self.worse, quarter, minute, week, worst, middle)
 
     def _badness(self, value: float) -> float:

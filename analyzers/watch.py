@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
 
@@ -102,9 +103,16 @@ class Watch:
         return self.next_us if self.creep is not None and self.next_us < self.since_us else None
 
 
-def start(spec: ExperimentSpec, candidate: str, since_us: int, first_us: int, *, promoted: bool = True) -> Watch:
-    """Of a candidate that has all traffic since `since_us`; `first_us`: the first window to look at."""
-    series = [Series(sli.name, seasonal.DETECTOR.start(), array("d")) for sli in _enforced(spec)]
+def start(
+    spec: ExperimentSpec, candidate: str, since_us: int, first_us: int, usual: Mapping[str, Usual] | None = None, *,
+    promoted: bool = True,
+) -> Watch:  # fmt: skip
+    """Of a candidate that has all traffic since `since_us`; `first_us`: the first window to look at; `usual`: what is known
+    from before, by SLI."""
+    series = [
+        Series(sli.name, seasonal.DETECTOR.start(), array("d"), usual=(usual or {}).get(sli.name))
+        for sli in _enforced(spec)
+    ]
     creep = Creep() if promoted else None
     return Watch(candidate, since_us, first_us, (), tuple(series), creep=creep, done=not series, promoted=promoted)
 

@@ -16,6 +16,7 @@ import fastavro
 
 from analyzers import snapshot
 from analyzers.trial import Trial
+from analyzers.usual import Usual
 from analyzers.watch import Watch
 from schemas import codec
 from schemas.delta import Progress, cells_head, join_cells
@@ -226,6 +227,7 @@ def _dump_experiment(experiment: Experiment) -> State:
         ],
         "trials": _dump_trials(experiment.trials),
         "watches": {name: snapshot.dump(watch) for name, watch in experiment.watches.items()},
+        "usual": {name: snapshot.dump(usual) for name, usual in experiment.usual.items()},
         "checkpoints": [[time, _dump_trials(trials)] for time, trials in experiment.checkpoints.items()],
     }  # fmt: skip
 
@@ -246,5 +248,6 @@ def _load_experiment(item: State) -> Experiment:
         spec, Traffic(shifts), trials=trials(item["trials"]),
         checkpoints={time: trials(held) for time, held in item["checkpoints"]},
         watches={name: snapshot.load(Watch, held) for name, held in item.get("watches", {}).items()},
+        usual={name: snapshot.load(Usual, held) for name, held in item.get("usual", {}).items()},
         **{name: item[name] for name in names},
     )  # fmt: skip

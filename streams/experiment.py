@@ -7,6 +7,7 @@ evidence at a cut is always that of the windows as they are at that cut.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from analyzers import trial as trials
@@ -16,6 +17,7 @@ from analyzers.budget import Limit
 from analyzers.case import Situation
 from analyzers.judgement import Judgement, judge
 from analyzers.trial import Trial
+from analyzers.usual import Usual
 from analyzers.watch import BEFORE, Change, Watch
 from schemas.control import WeightApplied, WeightIntent
 from schemas.frozen import frozen
@@ -66,6 +68,8 @@ class Experiment:
     """A person ended the experiment."""
     watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
     """Promoted candidates, for as long as a rollback is possible."""
+    usual: Mapping[str, Usual] = field(default_factory=dict[str, Usual])
+    """By SLI: of the service, before the experiment began."""
     limit: Limit | None = None
     """What the error budget of the service asks for now."""
     _digest: str = ""
@@ -106,7 +110,7 @@ class Experiment:
             if body.weights.get(name, 0.0) >= 1.0:
                 self.finished.setdefault(name, "PROMOTE")
                 first = max(windows.start(time_us) - BEFORE * windows.length_us, windows.start(windows.floor_us))
-                self.watches.setdefault(name, watching.start(self.spec, name, time_us, first))
+                self.watches.setdefault(name, watching.start(self.spec, name, time_us, first, self.usual))
             else:
                 self.watches.pop(name, None)
 
@@ -282,4 +286,4 @@ class Experiment:
 
 def with_spec(experiment: Experiment, spec: ExperimentSpec) -> Experiment:
     """The experiment under a changed spec: a new trial, since evidence belongs to the promises it was gathered for."""
-    return Experiment(spec, experiment.traffic, experiment.sequence, paused=experiment.paused)
+    return Experiment(spec, experiment.traffic, experiment.sequence, paused=experiment.paused, usual=experiment.usual)

@@ -179,6 +179,7 @@ class Judge:
             if not self.settings.owns(spec.service, spec.environment) or (held and held.spec.digest == spec.digest):
                 continue
             fresh = self.experiments[spec.id] = with_spec(held, spec) if held else Experiment(spec)
+            fresh.usual = self.services.usual(spec) or fresh.usual
             if spec.stratify is not None and spec.stratify not in self.settings.dimensions:
                 fresh.invalid = f"{spec.id}: {not_told_apart(spec.stratify)}"
                 out.append(Alarm(fresh.invalid))

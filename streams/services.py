@@ -17,10 +17,11 @@ from analyzers import service_watch, snapshot
 from analyzers.arm import EMPTY, ArmWindow, SparseCounts
 from analyzers.judgement import Judgement
 from analyzers.service_watch import WHOLE, Watched
+from analyzers.usual import Usual
 from analyzers.watch import Said
 from schemas.delta import OTHER
 from schemas.frozen import frozen
-from schemas.spec import ExperimentSpec
+from schemas.spec import ExperimentSpec, SliSpec
 from schemas.verdict import WATCHED
 from schemas.watching import Watching
 from streams.windows import Group, Windows
@@ -142,6 +143,18 @@ class Services:
             return ArmWindow.sum(_bare(one) for group in mine for one in windows.labels(group, start).values())
         return _versions(windows, start, [group for group in mine if not judged(group)]).get(key[2], EMPTY)
 
+    def usual(self, spec: ExperimentSpec) -> dict[str, Usual]:
+        """By SLI of a spec: what is usual for the service, as control's version and all versions together were watched."""
+        found: dict[str, Usual] = {}
+        control = spec.variants.get(spec.control)
+        for version in (WHOLE, control.version if control else WHOLE):
+            held = self._held.get((spec.service, spec.environment, version))
+            for known, series in zip(held.spec(self.limits).slis, held.watch.series, strict=True) if held else ():
+                for sli in spec.slis:
+                    if series.usual is not None and _asks(sli) == _asks(known):
+                        found[sli.name] = series.usual
+        return found
+
     def dump(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {
@@ -166,6 +179,11 @@ def _versions(windows: Windows, start: int, groups: Iterable[Group]) -> dict[str
             if version not in (OTHER, WHOLE):
                 found[version] = found[version] + content if version in found else content
     return found
+
+
+def _asks(sli: SliSpec) -> tuple[object, ...]:
+    """What its levels depend on, and which way is worse."""
+    return sli.type, sli.field, sli.quantile, sli.target, sli.limit
 
 
 def _bare(content: ArmWindow) -> ArmWindow:

@@ -34,6 +34,17 @@ def test_closing_time_is_usual_once_it_was_seen_on_two_days(days: int, known: fl
     assert seen(at, shop).bound(BEGIN_US + int(at * HOUR_US)) == known
 
 
+def test_a_gap_leaves_each_quarter_at_its_time() -> None:
+    """Nothing is seen from 12 h to 23 h of the third day, as while an experiment has the traffic."""
+    usual = Usual(-1.0)
+    for minute in range(3 * 1440):
+        if not 60 <= minute - 2 * 1440 - 11 * 60 < 720:
+            usual = usual.step(BEGIN_US + minute * MINUTE_US, shop(minute / 60))
+    for hour, known in ((3 * 24 + 19.95, 10.0), (3 * 24 + 15.0, 100.0)):
+        assert usual.bound(BEGIN_US + int(hour * HOUR_US)) == known
+    assert usual.step(BEGIN_US, 0.0) == usual, "what was before is no news"
+
+
 def test_what_is_usual_at_eight_is_not_at_three() -> None:
     at = 24 * 5 + 15.0
     assert seen(at, shop).bound(BEGIN_US + int(at * HOUR_US)) == 100.0

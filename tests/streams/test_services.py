@@ -10,7 +10,7 @@ import pytest
 
 from analyzers import service_watch
 from schemas.config import load_config
-from schemas.control import Control, SpecApplied
+from schemas.control import Control, SpecApplied, WeightApplied
 from schemas.delta import Cell, Cells, ControlCopy, Progress
 from schemas.verdict import Verdict
 from schemas.watching import Watching
@@ -122,6 +122,23 @@ def test_requests_of_an_experiment_are_its_own_until_it_ends() -> None:
     said, judge = told(windows, judge)
     assert {v.experiment_id for v in said} == {"e"}
     assert judge.services.watched == 0
+
+
+def test_what_was_usual_before_an_experiment_is_usual_for_the_release_that_it_promotes() -> None:
+    more = "{name: load, type: throughput, max_decrease: 30%}, {name: cpu, type: resource_mean, field: cpu_us}, "
+    text = SPEC.replace("slis: [", f"slis: [{more}")
+    _, judge = told(([served(w, 5)] for w in range(60)), Judge(SETTINGS))
+    applied = Control("e", BEGIN_US + 60 * WINDOW_US, "a", "b", SpecApplied(text, "e.yaml", "x"))
+    judge.step(ControlCopy(0, applied.encode(), -1))
+    known = judge.experiments["e"].usual
+    assert {name: set(usual.minutes) for name, usual in known.items()} == {"errors": {0.005}, "load": {200.0}}
+    judge = checkpoint.load(checkpoint.dump(judge), SETTINGS, epoch=1)
+    promoted = Control("e", BEGIN_US + 61 * WINDOW_US, "a", "b", WeightApplied("i", 0, {"control": 0.0, "canary": 1.0}))
+    judge.step(ControlCopy(1, promoted.encode(), 0))
+    series = judge.experiments["e"].watches["canary"].series
+    held = {one.sli: one.usual for one in series}
+    assert held["cpu"] is None
+    assert [usual and set(usual.minutes) for usual in (held["errors"], held["load"])] == [{0.005}, {200.0}]
 
 
 def test_what_is_too_much_is_left_out_and_counted() -> None:
