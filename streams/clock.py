@@ -57,7 +57,12 @@ class Steady:
             return wall_us
 
     def _now(self) -> tuple[int, int]:
-        return time.time_ns() // 1000, time.monotonic_ns() // 1000
+        return time.time_ns() // 1000, _passed_ns() // 1000
+
+
+def _passed_ns() -> int:
+    """Time that has passed, where the system knows it with the time that it slept."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
 
 
 STEADY = Steady()
