@@ -62,6 +62,7 @@ class RawEvents:
 
     def begin(self) -> None:
         """Join the group, or take all partitions where the broker keeps no groups worth the name."""
+        self._reader.warm()
         topics = list(self.config.sources)
         if self.config.embedded:
             places = [TopicPartition(topic, p, 0) for topic in topics for p in kafka.partitions(self.config, topic)]

@@ -25,6 +25,7 @@ from streams.formats import formats
 from streams.formats.base import Decoder
 from streams.layout import Layout
 from streams.packed import Packed
+from streams.sinks.events import EventReader
 
 EVENT = {
     "timestamp": 1, "service": "warm", "environment": "up", "version": "1", "experiment_id": None, "variant": None,
@@ -93,5 +94,6 @@ def warm_detectors() -> None:
 
 if __name__ == "__main__":
     warm()
+    EventReader(Config()).warm()
     warm_detectors()
     warm_judge()

@@ -12,6 +12,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 
+from confluent_kafka import KafkaException
+
 from davy.checks.base import Check, Finding, Level
 from schemas.config import Config
 from schemas.errors import DavyError
@@ -27,7 +29,8 @@ def checks() -> tuple[Check, ...]:
 
 
 def examine(config: Config) -> Iterator[tuple[Check, Finding]]:
-    """Every finding, as soon as it is known. What a check raises as a sentence is a problem that it found."""
+    """Every finding, as soon as it is known. What a check raises as a sentence is a problem that it found, and so
+    is what the Kafka library raises where the broker is too slow to answer."""
     broken: set[str] = set()
     for check in checks():
         missing = [name for name in check.needs if name in broken]
@@ -40,6 +43,8 @@ def examine(config: Config) -> Iterator[tuple[Check, Finding]]:
                 if finding.level is Level.PROBLEM:
                     broken.add(check.name)
                 yield check, finding
-        except DavyError as error:
+        except (DavyError, KafkaException) as error:
             broken.add(check.name)
-            yield check, Finding(Level.PROBLEM, str(error), "mend that, then run `davy doctor` again")
+            slow = isinstance(error, KafkaException)
+            said = f"the broker does not answer: {error.args[0].str()}" if slow else str(error)
+            yield check, Finding(Level.PROBLEM, said, "mend that, then run `davy doctor` again")

@@ -86,6 +86,12 @@ class EventReader:
         """Whether records must come with their headers."""
         return any(decoder.wants_headers for decoder in self._decoders.values())
 
+    def warm(self) -> None:
+        """Compile what `read` needs."""
+        none = np.zeros(1, np.int64)
+        for topic in self._decoders:
+            self.read(Sample(topic, Packed.of([b"\n\0"]), none, none, none, [None] if self.wants_headers else None))
+
     def read(self, sample: Sample) -> tuple[Columns, list[Unreadable]]:
         """The rows of all records that can be read, and what is wrong with the others."""
         decoded = self._decoders[sample.topic].decode(sample.values, sample.headers)

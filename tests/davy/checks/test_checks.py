@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -198,10 +198,18 @@ def test_what_a_check_raises_is_a_problem_and_stops_only_those_that_need_it(monk
         yield problem("a", "b")
         raise UserError("inputs: no use")
 
-    fake = (Check("one", raises), Check("two", raises, needs=("one",)), Check("three", lambda _: [], needs=("four",)))
+    def slow(config: Config) -> Iterator[Any]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # pyright: ignore[reportPrivateUsage]
+        yield
+
+    fake = (
+        Check("one", raises), Check("two", raises, needs=("one",)), Check("three", lambda _: [], needs=("four",)),
+        Check("five", slow),
+    )  # fmt: skip
     monkeypatch.setattr("davy.checks.checks", lambda: fake)
     told = [(check.name, finding.level, finding.what) for check, finding in examine(Config())]
     assert told == [
         ("one", Level.PROBLEM, "a"), ("one", Level.PROBLEM, "inputs: no use"),
         ("two", Level.SKIPPED, "not looked at: needs one"),
+        ("five", Level.PROBLEM, "the broker does not answer: Local: Timed out"),
     ]  # fmt: skip

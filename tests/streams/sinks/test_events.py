@@ -13,6 +13,7 @@ from schemas import codec
 from schemas.codec import micros
 from schemas.config import Config
 from streams.fetch import Records
+from streams.kernels import tally as kernel
 from streams.packed import Packed
 from streams.sinks.base import Store
 from streams.sinks.events import EventReader, Sample
@@ -70,6 +71,13 @@ def test_every_field_is_there_and_says_where_it_comes_from() -> None:
         EVENT | place | {"offset": 41, "measures": {"basket": 2.5}},
         PLAIN | place | {"offset": 42, "error": False, "measures": {}},
     ]
+
+
+@pytest.mark.parametrize("kind", ["avro", "json", "cloudevents", "otlp_proto"])
+def test_every_format_is_compiled_before_it_is_needed(kind: str) -> None:
+    reader = EventReader(config_of(inputs={"t": {"format": kind}}))
+    reader.warm()
+    assert kernel.fates.signatures
 
 
 def test_what_a_sample_keeps_stands_for_what_it_leaves_out() -> None:
