@@ -17,7 +17,7 @@ RATES = {
     "partition added": 0.002, "retention": 0.002, "state lost": 0.002, "store refuses": 0.02, "store answers late": 0.02,
 }  # fmt: skip
 """Odds of each fault per chance that it has."""
-GROUPS = ("davy.ingest", "davy.judge", "davy.sink", "davy.sink-events")
+GROUPS = ("davy.ingest", "davy.judge", "davy.sink")
 
 
 class Faults:
@@ -28,8 +28,9 @@ class Faults:
         self.broker = broker
         self.events = events
         self.processes = processes
+        self.groups = (*GROUPS, "davy.sink-events") if events.config.raw_events.sample else GROUPS
         self.table: dict[str, Callable[[], None]] = {
-            "rebalance": lambda: broker.rebalance(rng.choice(GROUPS)),
+            "rebalance": lambda: broker.rebalance(rng.choice(self.groups)),
             "delta lost": lambda: self._lose(control=False),
             "control copy lost": lambda: self._lose(control=True),
             "delta repeated": lambda: self._repeat(control=False),

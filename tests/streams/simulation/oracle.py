@@ -21,7 +21,7 @@ from streams.sampling import sampled
 from streams.traffic import Traffic, share
 from tests.streams.simulation.events import Events
 from tests.streams.simulation.heard import Heard
-from tests.streams.simulation.setting import CONTROL, DEAD, DELTAS, EVENTS, LOADED, SAMPLE, VERDICTS, WINDOWS
+from tests.streams.simulation.setting import CONTROL, DEAD, DELTAS, EVENTS, LOADED, VERDICTS, WINDOWS
 from tests.streams.simulation.store import Store
 from tests.support.simulated_kafka import SimBroker
 
@@ -35,6 +35,7 @@ class Oracle:
 
     def __init__(self, config: Config, broker: SimBroker, events: Events, store: Store, heard: Heard) -> None:
         self.limits = config.limits
+        self.share = config.raw_events.sample
         self.broker = broker
         self.events = events
         self.store = store
@@ -225,7 +226,7 @@ class Oracle:
         assert len(there) == len(self.store.tables["events"]), "an event is in the store twice"
         wanted = set[tuple[int, int]]()
         for (topic, partition), rows in self.events.rows.items():
-            kept = sampled(topic, np.full(len(rows), partition), np.array(list(rows), np.int64), SAMPLE)
+            kept = sampled(topic, np.full(len(rows), partition), np.array(list(rows), np.int64), self.share)
             for (offset, row), is_kept in zip(rows.items(), kept.tolist(), strict=True):
                 place = (partition, offset)
                 if not is_kept or row.fate == "dead":
@@ -236,7 +237,7 @@ class Oracle:
                 if place in there:
                     told = there[place]
                     said = told["timestamp"], told["status"] >= 500, told["fate"], told["sample_rate"]
-                    assert said == (row.event_us, row.error, row.fate, SAMPLE), f"the event {place} is {said}"
+                    assert said == (row.event_us, row.error, row.fate, self.share), f"the event {place} is {said}"
         assert wanted <= set(there), f"events {wanted - set(there)} of the sample are missing"
 
 
