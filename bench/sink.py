@@ -34,8 +34,10 @@ from tests.streams.sinks.server import ClickhouseServer
 
 ROWS, ROUNDS, SERVICES = 400_000, 5, 100
 BEGIN_US, WINDOW_US = 1_764_000_000_000_000, 5_000_000
-Speeds = tuple[float, float, float]
-"""Rows a second of the driver, the store, the sink."""
+Speed = tuple[float, float]
+"""Rows a second, and microseconds of this process's CPU for each; the server's are not counted."""
+Speeds = tuple[Speed, Speed, Speed]
+"""Of the driver, the store, the sink."""
 BEGIN = "<!-- sink: written by python -m bench.sink -->"
 
 
@@ -61,7 +63,8 @@ def main() -> None:
 def turn(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int) -> Speeds:
     """All, one after the other."""
     found = bare(server, windows, number), stored(server, windows, number), through(server, bootstrap, windows, number)
-    print("sink: bare {:,.0f} rows/s, store {:,.0f}, sink {:,.0f}".format(*found), file=sys.stderr, flush=True)
+    told = "sink: bare {:,.0f} rows/s, store {:,.0f}, sink {:,.0f}"
+    print(told.format(*(speed for speed, _ in found)), file=sys.stderr, flush=True)
     return found
 
 
@@ -76,8 +79,19 @@ def window(index: int) -> WindowSummary:
     )  # fmt: skip
 
 
-def bare(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int) -> float:
-    """Rows a second of the driver alone."""
+class Clock:
+    """From its making on."""
+
+    def __init__(self) -> None:
+        self._wall_s, self._cpu_s = time.monotonic(), time.process_time()
+
+    def speed(self, rows: int) -> Speed:
+        """Of so many rows until now."""
+        return rows / (time.monotonic() - self._wall_s), (time.process_time() - self._cpu_s) / rows * 1e6
+
+
+def bare(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int) -> Speed:
+    """The driver alone."""
     url = server.url.replace("/davy", f"/bare_{number}")
     with ServerStore(url) as store:
         store.migrate(INTEGER_MEASURES)
@@ -89,16 +103,16 @@ def bare(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int
         blocks.append([_values(name, column, block) for column, name, _ in parts])
     names = ", ".join(f"`{column}`" for column, _, _ in parts)
     client: Any = Client.from_url(url)
-    begun = time.monotonic()
+    clock = Clock()
     for block in blocks:
         client.execute(f"INSERT INTO {WINDOWS.raw} ({names}) VALUES", block, columnar=True)
-    seconds = time.monotonic() - begun
+    speed = clock.speed(len(rows))
     client.disconnect()
-    return len(rows) / seconds
+    return speed
 
 
-def stored(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int) -> float:
-    """Rows a second of the store, from columns."""
+def stored(server: ClickhouseServer, windows: Sequence[WindowSummary], number: int) -> Speed:
+    """The store, from columns."""
     values = [window.encode() for window in windows]
     blocks = [
         columns.read("windows", values[begin : begin + sink.FLUSH_RECORDS])[0]["windows"]
@@ -106,10 +120,10 @@ def stored(server: ClickhouseServer, windows: Sequence[WindowSummary], number: i
     ]
     with ServerStore(server.url.replace("/davy", f"/stored_{number}")) as store:
         store.migrate(INTEGER_MEASURES)
-        begun = time.monotonic()
+        clock = Clock()
         for block in blocks:
             store.add("windows", block)
-        return len(windows) / (time.monotonic() - begun)
+        return clock.speed(len(windows))
 
 
 def _values(name: str, column: str, rows: Sequence[Any]) -> list[Any]:
@@ -123,8 +137,8 @@ def _values(name: str, column: str, rows: Sequence[Any]) -> list[Any]:
     return [row[name] for row in rows]
 
 
-def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int) -> float:
-    """Rows a second of the sink."""
+def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSummary], number: int) -> Speed:
+    """The sink."""
     url = server.url.replace("/davy", f"/sink_{number}")
     config = Config(
         kafka={"bootstrap.servers": bootstrap}, embedded=True, prefix=f"sink-{number}.",  # embedded: no waiting for a group
@@ -142,12 +156,12 @@ def through(server: ClickhouseServer, bootstrap: str, windows: Sequence[WindowSu
         before = _written()
         while not (first := _written() - before):
             loop.once()
-        begun = time.monotonic()
+        clock = Clock()
         while _written() - before < len(windows):
             loop.once()
-        seconds = time.monotonic() - begun
+        speed = clock.speed(len(windows) - first)
         loop.close()
-    return (len(windows) - first) / seconds
+    return speed
 
 
 def _written() -> int:
@@ -161,7 +175,7 @@ def lines(rows: int, version: str, found: Sequence[Speeds], load: float) -> list
         f"{sink.FLUSH_RECORDS:,}, ClickHouse {version}, {os.cpu_count()} cores shared with it, load "
         f"{load:.1f} before it began; {len(found)} rounds in turns.",
         "",
-        *heading("", ["median, rows/s", "least to most", "to bare"]),
+        *heading("", ["median, rows/s", "least to most", "to bare", "us CPU/row"]),
         f"| the driver's columnar insert | {_middle(0, found)} |",
         f"| the store, from columns | {_middle(1, found)} |",
         f"| the sink, from Kafka to the store | {_middle(2, found)} |",
@@ -169,8 +183,9 @@ def lines(rows: int, version: str, found: Sequence[Speeds], load: float) -> list
 
 
 def _middle(which: int, found: Sequence[Speeds]) -> str:
-    speeds, ratio = [turn[which] for turn in found], statistics.median(turn[which] / turn[0] for turn in found)
-    return f"{statistics.median(speeds):,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f} | {ratio:.2f}"
+    speeds, cpu_us = [turn[which][0] for turn in found], statistics.median(turn[which][1] for turn in found)
+    ratio = statistics.median(turn[which][0] / turn[0][0] for turn in found)
+    return f"{statistics.median(speeds):,.0f} | {min(speeds):,.0f} to {max(speeds):,.0f} | {ratio:.2f} | {cpu_us:.1f}"
 
 
 if __name__ == "__main__":
