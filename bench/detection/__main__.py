@@ -1,4 +1,4 @@
-"""`python -m bench.detection --nab FOLDER`: measure `davy detect`, write docs/detection.md.
+"""`python -m bench.detection --nab FOLDER`: measure `davy detect`, write docs/detection.md; without it only how fast it is.
 
 FOLDER is a checkout of https://github.com/numenta/NAB, of which nothing is kept here. The scorer is first checked against
 what NAB publishes: a detector's published rows must give its published score.
@@ -24,9 +24,11 @@ import numpy as np
 from analyzers.detectors import DEFAULT, detector
 from bench.detection import nab
 from bench.detection.series import CALM, EVENTS, delays, false_changes
+from bench.document import rewrite
 
 PAGE = Path(__file__).parents[2] / "docs" / "detection.md"
-BEGIN, END = "<!-- measured: written by python -m bench.detection -->", "<!-- end -->"
+BEGIN = "<!-- measured: written by python -m bench.detection --nab -->"
+SPEED_BEGIN = "<!-- speed: written by python -m bench.detection -->"
 QUICK = ("ensemble", "extremes", "seasonal", "e-detector", "page-hinkley")
 """The others take minutes for all of NAB."""
 CHECKED = ("windowedGaussian", "relativeEntropy", "knncad", "contextOSE")
@@ -42,24 +44,23 @@ SPEED_ROWS = 500_000
 def main() -> None:
     """Measure, then write."""
     parser = argparse.ArgumentParser(prog="python -m bench.detection", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--nab", type=Path, required=True, help="a checkout of numenta/NAB")
+    parser.add_argument("--nab", type=Path, help="a checkout of numenta/NAB")
     parser.add_argument("--runs", type=int, default=20, help="series per kind of noise")
     parser.add_argument("--events", type=int, default=200, help="series per event")
     asked = parser.parse_args()
-    load = os.getloadavg()[0]
-    text = "\n\n".join(
-        [
-            f"`python -m bench.detection`, {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, load {load:.1f} "
-            "before it began.",
+    when = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} before it began"
+    told = speed(f"`python -m bench.detection`, {when}")
+    rewrite(SPEED_BEGIN, told, PAGE)
+    print(told)
+    if asked.nab is not None:
+        found = [
+            f"`python -m bench.detection --nab NAB`, {when}.",
             benchmark(asked.nab),
             noise(asked.runs),
             events(asked.events),
-            speed(),
         ]
-    )
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", "utf-8")
-    print(text)
+        rewrite(BEGIN, "\n\n".join(found), PAGE)
+        print(*found, sep="\n\n")
 
 
 def benchmark(repository: Path) -> str:
@@ -132,7 +133,7 @@ def events(runs: int) -> str:
     return "\n".join(lines)
 
 
-def speed() -> str:
+def speed(when: str) -> str:
     """Start and rows a second of the command itself."""
     rng = np.random.default_rng(3)
     with tempfile.TemporaryDirectory(prefix="davy-detection-") as folder:
@@ -145,7 +146,7 @@ def speed() -> str:
         whole = _seconds(file)
     return (
         f"**Speed** of `davy detect --json`: ten rows take {begin:.2f} s, {SPEED_ROWS:,} rows {whole:.1f} s: "
-        f"{SPEED_ROWS / (whole - begin):,.0f} rows/s."
+        f"{SPEED_ROWS / (whole - begin):,.0f} rows/s ({when})."
     )
 
 
