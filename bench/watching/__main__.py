@@ -49,7 +49,7 @@ def main() -> None:
         rows = list(pool.map(row, lives, [asked.days] * len(lives)))
     text = "\n".join(
         [
-            f"`python -m bench.watching {' '.join(sys.argv[1:])}`, {datetime.now(UTC):%Y-%m-%d}, Python "
+            f"`{' '.join(['python -m bench.watching', *sys.argv[1:]])}`, {datetime.now(UTC):%Y-%m-%d}, Python "
             f"{platform.python_version()}: one version of a service without an experiment, and its traffic, through the "
             "production analyzers; every incident is a false one, each life one run.",
             "",
