@@ -15,6 +15,7 @@ Scope = Literal["command", "spec", "flag", "annotation"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 TOKENS_MAX = 100
 GRANTS_MAX = 100
+SERVICES_MAX = 1000
 SECURE = r"^(https://|http://(localhost|127\.0\.0\.1)[:/])"
 """An identity provider is asked over TLS, unless it is this machine."""
 
@@ -33,13 +34,18 @@ def _time(value: str) -> str:
     return value
 
 
+Services = Annotated[tuple[Text, ...], Field(min_length=1, max_length=SERVICES_MAX)]
+
+
 class Token(Model):
-    """One caller's token, of which only the hash is known here; `davy token` makes one. `until` it is taken."""
+    """One caller's token, of which only the hash is known here; `davy token` makes one. `until` it is taken. With `services`
+    it is for their experiments only."""
 
     name: Identifier = Field(examples=["argo"])
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scopes: tuple[Scope, ...] = Field(default=SCOPES, min_length=1, examples=["[command]"])
     until: Annotated[Text, AfterValidator(_time)] | None = Field(default=None, examples=["'2027-06-30T00:00:00Z'"])
+    services: Services | None = Field(default=None, examples=["[checkout]"])
 
     @property
     def until_us(self) -> int | None:
@@ -49,7 +55,8 @@ class Token(Model):
 
 class Oidc(Model):
     """People of an identity provider (OpenID Connect): a bearer token that `issuer` signed for `audience`. The claim `name` is
-    who the ledger says it was, and each value of the claim `groups` that `grants` names gives its scopes."""
+    who the ledger says it was, and each value of the claim `groups` that `grants` names gives its scopes: for experiments of
+    all services, or of those that `services` says of the group."""
 
     issuer: Text = Field(examples=["https://login.example/realms/shop"], pattern=SECURE)
     audience: Text = Field(examples=["davy"])
@@ -58,6 +65,7 @@ class Oidc(Model):
     grants: dict[Text, tuple[Scope, ...]] = Field(
         min_length=1, max_length=GRANTS_MAX, examples=["{sre: [command, spec, flag, annotation], shop: [command]}"]
     )
+    services: dict[Text, Services] = Field(default={}, max_length=GRANTS_MAX, examples=["{shop: [checkout, cart]}"])
 
 
 File = Annotated[Path, BeforeValidator(text)]

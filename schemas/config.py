@@ -102,6 +102,8 @@ class Http(Model):
     tokens: tuple[Token, ...] = Field(default=(), max_length=TOKENS_MAX, examples=["[{name: argo, sha256: ...}]"])
     oidc: Oidc | None = Field(default=None, examples=["{issuer: 'https://login.example', audience: davy, grants: ...}"])
     tls: Tls | None = Field(default=None, examples=["{certificate: tls.crt, key: tls.key}"])
+    requests_per_s: int = Field(default=200, ge=1, le=1_000_000, examples=["50"])
+    """Of one address; what was not asked for five seconds may come at once, and beyond that is 429."""
 
 
 class Health(Model):

@@ -30,6 +30,9 @@ def command(
     valid: Annotated[
         str | None, typer.Option("--valid", help="How long it is taken, like 90d; default: for ever.")
     ] = None,
+    service: Annotated[
+        list[str] | None, typer.Option("--service", help="Whose experiments it is for; default: those of all.")
+    ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     json_: Json = False,
@@ -56,10 +59,13 @@ def command(
     entry: dict[str, object] = {"name": name, "sha256": digest(token), "scopes": list(scopes)}
     if until_us is not None:
         entry["until"] = iso(until_us)
+    if service:
+        entry["services"] = service
     if json_:
         print(json.dumps({"token": token, "entry": entry}, indent=2))
         return
     fields = [f"name: {name}", f"sha256: {entry['sha256']}", f"scopes: [{', '.join(scopes)}]"]
     fields += [f"until: '{entry['until']}'"] if until_us is not None else []
+    fields += [f"services: {json.dumps(service)}"] if service else []
     print(f"The token, shown this once:\n\n  {token}\n\nIn davy.yaml:\n\nhttp:\n  tokens:")
     print("    - " + "\n      ".join(fields))

@@ -16,6 +16,8 @@ from streams.clock import Clock
 BEARER = "Bearer "
 NOBODY = "http"
 """Who asks where nobody says."""
+NAMED_MAX = 5
+"""Of the services that a refusal names."""
 NEEDED = "this needs the token: send it as Authorization: Bearer TOKEN"
 UNKNOWN = "this token is not known here: send another as Authorization: Bearer TOKEN"
 
@@ -26,6 +28,15 @@ class Caller:
 
     name: str | None = None
     person: bool = False
+    services: frozenset[str] | None = None
+    """Whose experiments are theirs; None: of all."""
+
+    def only(self, service: str | None) -> None:
+        """403 where that is not theirs; None: what is of no service, or of all."""
+        if self.services is not None and service not in self.services:
+            what = "what is of all services" if service is None else f"the service {service!r}"
+            theirs = ", ".join(sorted(self.services)[:NAMED_MAX])
+            raise HTTPException(403, f"{self.name} may act on {theirs}, and this is {what}: see http: in davy.yaml")
 
     def actor(self, claimed: str) -> str:
         """Whom the ledger names: a person is who the provider says, a token speaks for whom it says.
@@ -67,14 +78,15 @@ class Access:
             token = found[-1]
             if token.until_us is not None and self._clock.now_us() >= token.until_us:
                 raise _refusal(f"the token {token.name} ended at {token.until}: make a new one with davy token")
-            return _within(Caller(token.name), token.scopes, scope)
+            services = None if token.services is None else frozenset(token.services)
+            return _within(Caller(token.name, services=services), token.scopes, scope)
         if self._provider is None or given.count(".") != 2:
             raise _refusal(UNKNOWN)
         try:
             person = self._provider.person(given)
         except Unknown as error:
             raise (HTTPException(503, str(error)) if error.away else _refusal(str(error))) from error
-        return _within(Caller(person.name, True), person.scopes, scope)
+        return _within(Caller(person.name, True, person.services.get(scope)), person.scopes, scope)
 
 
 def _refusal(sentence: str) -> HTTPException:

@@ -23,6 +23,7 @@ from davy.web.api import Api, Cursor, Limit, Tagged
 from davy.web.console import Console, Text
 from davy.web.events import Events
 from davy.web.feed import Feed
+from davy.web.pace import Pace
 from davy.web.refusals import Refusals
 from davy.writer import Writer
 from schemas.codec import iso
@@ -39,6 +40,8 @@ HEADERS = {
 STRICT_TRANSPORT = f"max-age={365 * 86_400}"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 STATIC = resources.files("davy.web").joinpath("static")
+WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Who keeps Davy running asks these, from one address for all that it watches."""
 PAGE_FILES = frozenset(entry.name for entry in STATIC.iterdir())
 
 
@@ -69,7 +72,7 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     app = Api(default_response_class=Tagged)
     clock = Clock.of(config)
     console = Console(config, feed, events, clock, Access(config.http, clock), Writer(config))
-    _guards(app, console.clock)
+    _guards(app, console.clock, Pace(config.http.requests_per_s))
     for routes in (
         _service,
         _records,
@@ -83,12 +86,12 @@ def make(config: Config, feed: Feed, events: Events) -> FastAPI:
     return app
 
 
-def _guards(app: FastAPI, clock: Clock) -> None:
+def _guards(app: FastAPI, clock: Clock, pace: Pace) -> None:
     refusals = Refusals()
 
     @app.middleware("http")
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        fault = _refused(request)
+        fault = _refused(request) or _hurried(request, pace)
         response = await call_next(request) if fault is None else fault
         refusals.take(request, response.status_code)
         tag = response.headers.get("etag")
@@ -112,6 +115,14 @@ def _guards(app: FastAPI, clock: Clock) -> None:
         found: Any = error.errors()[0]
         place = ".".join(str(part) for part in found["loc"] if part != "body")
         return JSONResponse({"error": f"{place or 'body'}: {found['msg']}"}, 400)
+
+
+def _hurried(request: Request, pace: Pace) -> Response | None:
+    caller = "" if request.client is None else request.client.host
+    if request.url.path in WATCHED or pace.takes(caller):
+        return None
+    told = "too many requests from your address: wait a second (http: requests_per_s in davy.yaml)"
+    return JSONResponse({"error": told}, 429, {"Retry-After": "1"})
 
 
 def _service(app: FastAPI, console: Console) -> None:

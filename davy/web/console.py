@@ -53,6 +53,12 @@ class Console:
             raise HTTPException(404, f"there is no experiment {experiment_id!r}; GET /v1/experiments lists them")
         return experiment
 
+    def service_of(self, experiment_id: str, default: str) -> str:
+        """Of an experiment that is in force; the default where there is none."""
+        with self.feed.lock:
+            experiment = self.feed.state.experiments.get(experiment_id)
+            return default if experiment is None else experiment.spec.service
+
     async def changes(self) -> AsyncIterator[str]:
         """What changed of the list of experiments, once a second at most; a comment where nothing did."""
         seen = -1

@@ -97,6 +97,9 @@ def routes(app: FastAPI, console: Console) -> None:
         except Errors as errors:
             found = [str(finding) for finding in errors.findings]
             return JSONResponse({"error": found[0], "findings": found}, 400)
+        for spec in specs:
+            caller.only(spec.service)
+            caller.only(console.service_of(spec.id, spec.service))
         now_us = console.clock.now_us()
         await console.send(*(apply.applied(spec, now_us, caller.actor(actor), reason) for spec in specs))
         return JSONResponse({"accepted": True, "experiments": [spec.id for spec in specs]}, 202)
@@ -109,6 +112,7 @@ def routes(app: FastAPI, console: Console) -> None:
         caller = await console.allowed(authorization, "command")
         with console.feed.lock:
             known = console.known(experiment_id)
+            caller.only(known.spec.service)
             if body.variant is not None and body.variant not in known.spec.candidates:
                 raise HTTPException(400, f"{experiment_id} has no candidate {body.variant!r}")
             console.seen(known, body.after)
@@ -129,6 +133,7 @@ def routes(app: FastAPI, console: Console) -> None:
     async def annotate(body: AnnotationBody, authorization: Annotated[str | None, Header()] = None) -> Json:
         """A note shown on every chart, at its time or now."""
         caller = await console.allowed(authorization, "annotation")
+        caller.only(None)
         try:
             time_us = console.clock.now_us() if body.time is None else micros(body.time)
         except ValueError as error:

@@ -100,7 +100,9 @@ def routes(app: FastAPI, console: Console) -> None:
         authorization: Annotated[str | None, Header()] = None,
     ) -> Response:  # fmt: skip
         """A flag as YAML or JSON."""
-        actor = (await console.allowed(authorization, "flag")).actor(actor)
+        caller = await console.allowed(authorization, "flag")
+        caller.only(None)
+        actor = caller.actor(actor)
         _not_of_experiment(console, key)
         try:
             text = (await request.body()).decode("utf-8")
@@ -124,7 +126,9 @@ def routes(app: FastAPI, console: Console) -> None:
         authorization: Annotated[str | None, Header()] = None,
     ) -> Json:
         """Remove a flag: whoever asks gets the default of their own code."""
-        actor = (await console.allowed(authorization, "flag")).actor(actor)
+        caller = await console.allowed(authorization, "flag")
+        caller.only(None)
+        actor = caller.actor(actor)
         _not_of_experiment(console, key)
         with console.feed.lock:
             if key not in console.feed.state.flags:

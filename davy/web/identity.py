@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ class Person:
 
     name: str
     scopes: tuple[Scope, ...]
+    services: Mapping[Scope, frozenset[str]]
+    """By scope; a scope that is not here is for all services."""
 
 
 class Provider:
@@ -79,8 +81,19 @@ class Provider:
             raise Unknown(f"the token does not say who you are: its claim {self.oidc.name!r} is missing")
         held = claims.get(self.oidc.groups)
         groups = {held} if isinstance(held, str) else {str(group) for group in held} if is_list(held) else set[str]()
-        granted = {scope for group, scopes in self.oidc.grants.items() if group in groups for scope in scopes}
-        return Person(name.strip(), tuple(scope for scope in SCOPES if scope in granted))
+        ours = [(group, scopes) for group, scopes in self.oidc.grants.items() if group in groups]
+        granted = {scope for _, scopes in ours for scope in scopes}
+        return Person(name.strip(), tuple(scope for scope in SCOPES if scope in granted), self._services(ours))
+
+    def _services(self, grants: Sequence[tuple[str, Sequence[Scope]]]) -> dict[Scope, frozenset[str]]:
+        """By scope: those of all groups that have it, unless one has it for all services."""
+        found: dict[Scope, frozenset[str]] = {}
+        for scope in SCOPES:
+            named = [self.oidc.services.get(group) for group, scopes in grants if scope in scopes]
+            limited = [services for services in named if services is not None]
+            if limited and len(limited) == len(named):
+                found[scope] = frozenset[str]().union(*limited)
+        return found
 
     def _keys_for(self, token: GuestProtocol) -> KeySet:
         """The provider's keys, with the one that the token names if it is published."""

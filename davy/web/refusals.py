@@ -8,7 +8,7 @@ import structlog
 from fastapi import Request
 from prometheus_client import Counter
 
-STATUSES = frozenset({401, 403, 413})
+STATUSES = frozenset({401, 403, 413, 429})
 LINES_PER_S = 10
 """Of more in a second only the number is known: whoever knocks all the time fills no disk."""
 PATH_MAX = 200

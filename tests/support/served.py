@@ -76,7 +76,7 @@ class Served:
 def served(folder: Path, token: str | None = None, kafka: str | None = None) -> Iterator[Served]:
     """A console until the end of the block."""
     path = folder / "davy.yaml"
-    lines = [f"data_dir: {folder}", *([f"http: {{token: {token}}}"] if token else [])]
+    lines = [f"data_dir: {folder}", "http:", "  requests_per_s: 1000000", *([f"  token: {token}"] if token else [])]
     lines += [f"kafka: {{bootstrap.servers: '{kafka}'}}", "embedded: true"] if kafka else []
     path.write_text("\n".join(lines) + "\n")
     console = Served(load_config(path))

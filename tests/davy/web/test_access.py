@@ -28,11 +28,14 @@ from davy.web.feed import Feed
 from davy.web.refusals import LINES_PER_S
 from schemas.access import digest
 from schemas.config import Config, Http, parse_config
+from schemas.control import Control, SpecApplied
 from schemas.located import Errors
+from streams import scenario as scenarios
 from streams.clock import Clock
 from tests.support.receiver import Call, Receiver, receiver
 
 NOW = Clock()
+SPEC = scenarios.load("errors").spec
 PUBLISHED = b"a secret of sufficient length"
 
 
@@ -69,14 +72,58 @@ def test_a_named_token_does_what_its_scopes_say_and_the_ledger_names_it() -> Non
         assert refused(held, nobody)[0] == 401
 
 
+def test_a_token_of_some_services_acts_on_their_experiments_only() -> None:
+    http = {
+        "tokens": [
+            {"name": "shop", "sha256": digest("s"), "services": [SPEC.service]},
+            {"name": "other", "sha256": digest("o"), "services": ["another"]},
+        ]
+    }
+    config = Config.model_validate({"http": http})
+    feed = Feed(config, threading.Event())
+    feed.state.take(Control(SPEC.id, 1, "ann", "applied", SpecApplied(SPEC.source, SPEC.path, SPEC.digest)))
+    client = TestClient(make(config, feed, Events(threading.Event())))
+    body = {"command": "pause", "reason": "why", "actor": "ann", "variant": "none"}
+    elsewhere = SPEC.source.replace(f"service: {SPEC.service}", "service: another")
+    assert elsewhere != SPEC.source
+
+    def asked(token: str, method: str, path: str, **more: Any) -> tuple[int, str]:
+        answer = client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **more)
+        return answer.status_code, answer.json()["error"]
+
+    command = f"/v1/experiments/{SPEC.id}/commands"
+    assert asked("s", "POST", command, json=body) == (400, f"{SPEC.id} has no candidate 'none'")
+    assert asked("o", "POST", command, json=body) == (
+        403, f"other may act on another, and this is the service {SPEC.service!r}: see http: in davy.yaml",
+    )  # fmt: skip
+    assert asked("s", "POST", "/v1/experiments", content=elsewhere)[0] == 403, "a spec of another service"
+    assert asked("o", "POST", "/v1/experiments", content=elsewhere)[0] == 403, (
+        "an experiment taken from another service"
+    )
+    assert asked("s", "PUT", "/v1/flags/dark", content="x")[0] == 403, "flags are of all services"
+    assert asked("s", "DELETE", "/v1/flags/dark")[0] == 403
+    assert asked("s", "POST", "/v1/annotations", json={"text": "x"})[0] == 403
+
+
+def test_a_persons_groups_may_have_services_of_their_own(issuer: Issuer) -> None:
+    grants = {"sre": ["command", "flag"], "shop": ["command", "spec"], "cart": ["spec"]}
+    oidc = {"issuer": issuer.held.url, "audience": "davy", "grants": grants, "services": {"shop": ["a"], "cart": ["b"]}}
+    held = access(oidc=oidc)
+    assert held.caller(issuer.token(groups=["shop"]), "command").services == {"a"}
+    assert held.caller(issuer.token(groups=["shop", "cart"]), "spec").services == {"a", "b"}
+    assert held.caller(issuer.token(groups=["shop", "cart"]), "command").services == {"a"}
+    assert held.caller(issuer.token(groups=["shop", "sre"]), "command").services is None
+    assert held.caller(issuer.token(groups=["shop", "sre"]), "spec").services == {"a"}
+
+
 def test_what_a_token_command_prints_is_what_the_console_takes() -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "davy", "token", "argo", "--scope", "flag", "--valid", "1h", "--json"],
+        [sys.executable, "-m", "davy", "token", "argo", "--scope", "flag", "--valid", "1h", "--service", "a", "--json"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     told = json.loads(made.stdout)
     held = access(tokens=[told["entry"]])
-    assert held.caller(f"Bearer {told['token']}", "flag") == Caller("argo")
+    assert held.caller(f"Bearer {told['token']}", "flag") == Caller("argo", services=frozenset("a"))
     assert refused(held, f"Bearer {told['token']}", "command")[0] == 403
     assert told["token"] not in json.dumps(told["entry"])
 
