@@ -19,6 +19,9 @@ ROLES: dict[str, tuple[int, str, str, str]] = {
     "alert": (1, "50m", "128Mi", "512Mi"),
 }
 """Replicas, processors and memory asked for, memory at most."""
+SECRETS: dict[str, tuple[str, ...]] = {"DAVY_TOKEN": ("web",), "DAVY_CLICKHOUSE_PASSWORD": ("sink", "web")}
+"""Which roles get which key of the Secret `davy`; to the others davy.yaml's ${NAME} is `NOT_HERE`."""
+NOT_HERE = "not-for-this-role"
 SPOOL = "10Gi"
 """Disk of the sink, which keeps what ClickHouse does not take."""
 
@@ -75,6 +78,12 @@ def _role(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _variable(key: str, role: str) -> dict[str, Any]:
+    if role in SECRETS[key]:
+        return {"name": key, "valueFrom": {"secretKeyRef": {"name": "davy", "key": key}}}
+    return {"name": key, "value": NOT_HERE}
+
+
 def _container(name: str, port: int, cpu: str, memory: str, memory_max: str) -> dict[str, Any]:
     alive = {"httpGet": {"path": "/healthz", "port": "http"}}
     ready = {"httpGet": {"path": "/healthz" if name == "web" else "/readyz", "port": "http"}}
@@ -82,7 +91,7 @@ def _container(name: str, port: int, cpu: str, memory: str, memory_max: str) -> 
         "name": name,
         "image": "davy",
         "args": ["run", name, "--config", "/etc/davy/davy.yaml", "--dir", "/var/lib/davy"],
-        "envFrom": [{"secretRef": {"name": "davy"}}],
+        "env": [_variable(key, name) for key in SECRETS],
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },

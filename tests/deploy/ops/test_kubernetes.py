@@ -28,6 +28,12 @@ def documents(text: str) -> list[dict[str, Any]]:
     return [document for document in YAML(typ="safe").load_all(text) if document]
 
 
+def secret(key: str, role: str) -> Any:
+    """What a role's environment has of it: the secret where the role needs it."""
+    needed = role in kubernetes.SECRETS[key]
+    return {"secretKeyRef": {"name": "davy", "key": key}} if needed else kubernetes.NOT_HERE
+
+
 def check(manifests: list[dict[str, Any]]) -> None:
     """Against Kubernetes' published schemas; then that each role is there, with its port."""
     for manifest in manifests:
@@ -37,6 +43,9 @@ def check(manifests: list[dict[str, Any]]) -> None:
     for role, manifest in sets.items():
         (container,) = manifest["spec"]["template"]["spec"]["containers"]
         assert container["args"][:2] == ["run", role]
+        assert "envFrom" not in container
+        got = {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}
+        assert got == {key: secret(key, role) for key in kubernetes.SECRETS}
         port = kubernetes.HTTP_PORT if role == "web" else kubernetes.HEALTH_PORT
         assert container["ports"] == [{"name": "http", "containerPort": port}]
         claims = [claim["metadata"]["name"] for claim in manifest["spec"].get("volumeClaimTemplates", [])]
@@ -78,6 +87,9 @@ def test_compose_runs_every_role_and_mounts_what_is_there() -> None:
     for name, service in services.items():
         if name in ROLES:
             assert service["command"][:2] == ["run", name]
+            for key, roles in kubernetes.SECRETS.items():
+                value = service["environment"][key]
+                assert value.startswith(f"${{{key}:?") if name in roles else value == kubernetes.NOT_HERE
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
             assert (OPS / source).exists() if source.startswith(".") else source in compose["volumes"]
