@@ -48,14 +48,14 @@ ALONE = [
     ("split spec.yaml --weight 10% --out out", 0), ("split spec.yaml --weight lots --out out", 2),
     ("shift spec.yaml --weight 10%", 0), ("shift spec.yaml", 2), ("ledger --head x", 2), ("ledger a b", 2),
     ("export nothing", 2), ("status --timeout never", 2), ("repair --partition 0 --blocks x", 2), ("run jugde", 2),
-    ("doctor --config bad.yaml", 2),    ("replay bad.yaml x.avro", 2), ("replay", 2), ("subscribe --once", 2),
+    ("doctor --config bad.yaml", 2),    ("replay bad.yaml x.avro", 2), ("replay", 2), ("recount", 2), ("subscribe --once", 2),
     ("support --out none/x.tar.gz", 2), ("token argo", 0), ("token argo --scope all", 2),
     ("support --config bad.yaml", 2), ("support --out x.tar.gz", 0), *((f"{name} cart-1", 2) for name in PEOPLE),
 ]  # fmt: skip
 """Without a broker, in a folder with the files named."""
 NO_BROKER = [
     "apply spec.yaml", "bench --events 1000 --brokers 127.0.0.1:1", "doctor", "ledger", "simulate errors",
-    "status", "repair --partition 0 --blocks 0..", "replay --verdict x", "subscribe --once --exec true",
+    "status", "repair --partition 0 --blocks 0..", "recount --yes", "replay --verdict x", "subscribe --once --exec true",
 ]  # fmt: skip
 """Exit with 4 where none answers."""
 STORE = [("explain nobody", 3), ("history nobody", 3), ("query nonsense", 2), ("export windows --out x", 0)]
@@ -69,7 +69,7 @@ BROKER = [
 ELSEWHERE = {
     "run": {0, 4}, "bench": {0}, "demo": {0, 1, 3, 4}, "status": {0, 1}, "replay": {0, 1}, "subscribe": {1}, "ledger": {1},
     "explain": {0, 4}, "history": {0, 4}, "report": {0, 3, 4}, "query": {0, 4}, "export": {4}, "doctor": {0}, "repair": {0},
-    "shift": {4},
+    "shift": {4}, "recount": {0},
 }  # fmt: skip
 """What other tests come to on their way: a rollback, a real Kafka, targets of traffic."""
 

@@ -41,6 +41,7 @@ def fill(store: Store) -> None:
         for table, rows in READERS[name](record.encode()).items():
             store.insert(table, rows)
     store.insert("reports", [records.report()])
+    store.insert("events", [records.event()])
     begin_us = records.window(0).start
     store.roll_up(begin_us, records.window(39).start + 1)
 
