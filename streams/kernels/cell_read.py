@@ -17,6 +17,7 @@ CELL = 10
 """For a cell: begin, ends of its labels, of its key, of its longs and of itself; window, seen, rows, late, quarantined."""
 SCALARS = 10
 """Longs of a body without the first, `seen`; those that `ArmWindow` begins with."""
+INT32_END = 1 << 31
 SECTIONS = 3
 """Packed counts before the measures'; each measure has two more."""
 
@@ -121,6 +122,8 @@ def _message(data: Array, place: int, end: int, m: Array, cells: Array, n: int) 
         if place < 0:
             return -1
         value, place = read_varint(data, place, end)
+        if i == 0 and not -INT32_END <= value < INT32_END:  # the partition
+            return -1
         m[i] = value if i else place
     m[3] = n
     while place >= 0:

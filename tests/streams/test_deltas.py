@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.codec import Malformed, UnknownSchema, long
+from schemas.codec import Malformed, UnknownSchema, header, long
 from schemas.delta import (
     Cell,
     Cells,
@@ -149,6 +149,9 @@ def test_a_broken_record_takes_no_neighbour() -> None:
     bad = Cells("d", "topic", 0, 0, 9, (Cell(*[*vars_of(cell(rng))[:18], b"\x01", b"", b"", ()]),))
     (half_a_pair,) = deltas.read([encode_delta(bad)])
     assert isinstance(half_a_pair, Malformed)
+    head = header("Delta") + b"\0\2d\4id"  # a fuzzer's find: a partition beyond 32 bits
+    (far,) = deltas.read([head + long(1 << 32) + long(0) + long(9) + b"\0"])
+    assert isinstance(far, Malformed)
 
 
 def vars_of(found: Cell) -> list[Any]:
