@@ -108,7 +108,7 @@ def windows(table: Table, step_s: int, begin_s: int, end_s: int, first: int, end
         "p90_us": "60000. + rand(5) % 9000", "p95_us": "90000. + rand(6) % 9000", "p99_us": "150000. + rand(7) % 9000",
         "p999_us": "300000. + rand(8) % 9000", "requests": "toFloat64(rows)", "late": "0", "quarantined": "0",
         "measures": "map('cpu_us', 9000. + rand(9) % 900)", "revision": "1", "p99_max_us": "170000. + rand(10) % 9000",
-        "windows": f"{step_s // 10}",
+        "duplicates": "0", "windows": f"{step_s // 10}",
     }  # fmt: skip
     names = ", ".join(table.columns)
     selected = ", ".join(f"{values[name]} AS {name}" for name in table.columns)
