@@ -127,6 +127,7 @@ def test_workers_and_judge_go_over_to_a_new_build_under_load(tmp_path: Path) -> 
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("alone")
+@pytest.mark.full
 def test_where_counts_mean_something_else_a_new_generation_counts_all_of_it_again(tmp_path: Path) -> None:
     new = build("0.2.0", AGGREGATE_VERSION + 1)
     with Chaos(tmp_path, SEED, network=False, second_group=False) as chaos:
