@@ -183,15 +183,3 @@ def show_duration(us: float) -> str:
         if abs(us) >= size:
             return f"{us / size:.3g} {unit}"
     return f"{us:.3g} us"
-
-
-def show_bytes(size: float) -> str:
-    """Bytes for people.
-
-    >>> show_bytes(5 * 2**20), show_bytes(100)
-    ('5 MiB', '100 B')
-    """
-    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if abs(size) >= 1 << power:
-            return f"{size / (1 << power):.3g} {unit}"
-    return f"{size:.3g} B"

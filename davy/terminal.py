@@ -18,6 +18,7 @@ from rich.text import Text
 from davy.scene import Action, Scene
 from schemas.codec import iso
 from schemas.spec import SliSpec
+from schemas.units import show_bytes
 from schemas.verdict import Evidence, Verdict
 from schemas.window import WindowSummary
 
@@ -254,7 +255,7 @@ def level(sli: SliSpec, value: float | None) -> str:
         return f"{value:.4g}/s"
     if sli.type.startswith("latency") or (sli.field or "").endswith("_us"):
         return duration(value)
-    return f"{value:.4g}"
+    return show_bytes(value) if (sli.field or "").endswith("_bytes") else f"{value:.4g}"
 
 
 def change(sli: SliSpec, value: float | None) -> str:

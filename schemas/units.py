@@ -189,3 +189,15 @@ def _shown(value: object) -> str:
         return "a mapping" if isinstance(value, dict) else "a list"
     text = str(value)
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def show_bytes(size: float) -> str:
+    """Bytes for people.
+
+    >>> show_bytes(5 * 2**20), show_bytes(100)
+    ('5 MiB', '100 B')
+    """
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if abs(size) >= 1 << power:
+            return f"{size / (1 << power):.3g} {unit}"
+    return f"{size:.3g} B"

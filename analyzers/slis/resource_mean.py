@@ -9,8 +9,9 @@ from __future__ import annotations
 from analyzers import mean_sli
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.mean_sli import MeanState
-from analyzers.sli import Foreseen, Normal, Plan, Reading, Weighed, show_bytes, show_duration
+from analyzers.sli import Foreseen, Normal, Plan, Reading, Weighed, show_duration
 from schemas.spec import SliSpec
+from schemas.units import show_bytes
 
 
 class ResourceMean:

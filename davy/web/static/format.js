@@ -12,15 +12,25 @@ export function both(ms) {
   return here === clock(ms) ? `${clock(ms)} UTC` : `${clock(ms)} UTC (${here} here)`;
 }
 
+// As `show_bytes` of schemas/units.py.
+export function bytes(size) {
+  for (const [power, unit] of [[30, "GiB"], [20, "MiB"], [10, "KiB"]]) {
+    if (Math.abs(size) >= 2 ** power) return `${Number((size / 2 ** power).toPrecision(3))} ${unit}`;
+  }
+  return `${Number(size.toPrecision(3))} B`;
+}
+
+const isBytes = (sli) => (sli.field ?? "").endsWith("_bytes");
 const isTime = (sli) => sli.type.startsWith("latency") || sli.field === "duration_us" || sli.field === "cpu_us";
 
 // A value of an SLI; an effect is in its tolerance's own unit: a relative one in percent, a share's absolute one in points.
 export function value(sli, v) {
   if (v === null || v === undefined) return "–";
-  return sli.type === "error_ratio" ? percent(v) : isTime(sli) ? millis(v) : number(v);
+  return sli.type === "error_ratio" ? percent(v) : isTime(sli) ? millis(v) : isBytes(sli) ? bytes(v) : number(v);
 }
 export function effect(sli, v, sign = true) {
   if (v === null || v === undefined) return "…";
+  if (isBytes(sli) && !sli.relative) return `${sign && v > 0 ? "+" : ""}${bytes(v)}`;
   const points = sli.type === "error_ratio";
   const scaled = sli.relative || points ? v * 100 : isTime(sli) ? v / 1000 : v;
   const unit = sli.relative ? " %" : points ? " pp" : isTime(sli) ? " ms" : "";
