@@ -6,29 +6,32 @@ import math
 
 from analyzers.case import Case
 from analyzers.digits import constant, e_value, six
-from analyzers.sli import Reading
-from analyzers.trial import enforced
-from schemas.spec import SliSpec
 from schemas.verdict import Action, Budget, Conclusion, Evidence, EvidenceStatus
 
 
-def evidence(case: Case, sli: SliSpec, reading: Reading) -> Evidence:
-    """Of one SLI."""
-    status: EvidenceStatus = "OPEN"
-    if not enforced(case.spec, sli):
-        status = "SHADOW"
-    elif any(sli is culprit for culprit, _ in case.culprits) or reading.log_harm >= math.log(case.threshold):
-        status = "HARM"
-    elif reading.log_safety is not None and case.safe(reading):
-        status = "SAFE"
-    safety = reading.log_safety
-    return Evidence(
-        sli.name, case.trial.candidate, six(reading.baseline), six(reading.candidate), six(reading.effect),
-        six(reading.lower), six(reading.upper), six(e_value(reading.log_harm)), six(reading.log_harm),
-        constant(case.threshold), None if safety is None else six(e_value(safety)),
-        None if safety is None else constant(1 / case.spec.policy.beta), reading.n_baseline, reading.n_candidate,
-        status,
-    )  # fmt: skip
+def evidence(case: Case) -> tuple[Evidence, ...]:
+    """Of each SLI."""
+    acting = {sli.name for sli, _ in case.enforced}
+    culprits = {sli.name for sli, _ in case.culprits}
+    alone, threshold = math.log(case.threshold), constant(case.threshold)
+    safety_threshold = constant(1 / case.spec.policy.beta)
+    found: list[Evidence] = []
+    for sli, reading in case.read:
+        safety = reading.log_safety
+        status: EvidenceStatus = "OPEN"
+        if sli.name not in acting:
+            status = "SHADOW"
+        elif sli.name in culprits or reading.log_harm >= alone:
+            status = "HARM"
+        elif safety is not None and case.safe(reading):
+            status = "SAFE"
+        found.append(Evidence(
+            sli.name, case.trial.candidate, six(reading.baseline), six(reading.candidate), six(reading.effect),
+            six(reading.lower), six(reading.upper), six(e_value(reading.log_harm)), six(reading.log_harm), threshold,
+            None if safety is None else six(e_value(safety)), None if safety is None else safety_threshold,
+            reading.n_baseline, reading.n_candidate, status,
+        ))  # fmt: skip
+    return tuple(found)
 
 
 def budget(case: Case, action: Action, conclusion: Conclusion) -> Budget:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from analyzers.kernels import evidence_loops
 from schemas.frozen import frozen
 
 BELIEVED, BELIEVED_SAFE = 1.8, 1.8
@@ -59,20 +60,18 @@ class Bursts:
         """Control's events that its level lately explains."""
         return math.inf if self.level is None else LEVEL * self.level * requests + LEVEL_EVENTS
 
-    def _confirmed(self, sign: float) -> float:
-        """Standard deviations, in that direction, that the last windows bear out."""
+    def confirmed(self) -> tuple[float, float]:
+        """Standard deviations that the last windows bear out, of excess and of lack."""
         if len(self.recent) < LASTING:
-            return 0.0
+            return 0.0, 0.0
         ordered = sorted(self.recent)
-        return max(0.0, ordered[-LASTING] if sign > 0 else -ordered[LASTING - 1])
+        return max(0.0, ordered[-LASTING]), max(0.0, -ordered[LASTING - 1])
 
-    def above(self, apart: bool = False) -> float:
-        """Standard deviations of candidate's excess that count for HARM; fewer where an instance of it stands `apart`."""
-        return (0.0 if apart else BELIEVED) + self._confirmed(1.0)
-
-    def below(self, apart: bool = False) -> float:
-        """Standard deviations of control's excess that count for SAFETY; the same."""
-        return (0.0 if apart else BELIEVED_SAFE) + self._confirmed(-1.0)
+    def counting(self, apart: tuple[bool, bool] = (False, False)) -> tuple[float, float]:
+        """Standard deviations of the candidate's excess that count for HARM, and of control's for SAFETY; fewer where an
+        instance (of control, of the candidate) stands `apart`."""
+        above, below = self.confirmed()
+        return above if apart[1] else above + BELIEVED, below if apart[0] else below + BELIEVED_SAFE
 
 
 @frozen()
@@ -97,14 +96,12 @@ def believed(
     >>> believed(30.0, 10.0, 0.5, 1000.0, Bursts())
     Kept(candidate=0.6610412068043026, control=1.0)
     """
-    borne = (
-        max(ec - BELIEVED_SAFE * math.sqrt(ec), 0.0) * (1 - pi) / pi
-    )  # a burst common to both is no burst of control's
-    candidate = max(ALWAYS, most_beside(eb, pi, bursts.above()))
-    control = min(most_beside(ec, 1 - pi, bursts.below()), max(bursts.most(nb), borne))
+    above, below = bursts.counting()
+    candidate, control = evidence_loops().believed(ec, eb, pi, above, below, bursts.most(nb), ALWAYS, BELIEVED_SAFE)
     if borne_out is not None:
-        candidate = min(candidate, max(borne_out[0], most_beside(eb, pi, bursts.above(apart=True))))
-        control = min(control, max(borne_out[1], most_beside(ec, 1 - pi, bursts.below(apart=True))))
+        above, below = bursts.confirmed()
+        candidate = min(candidate, max(borne_out[0], most_beside(eb, pi, above)))
+        control = min(control, max(borne_out[1], most_beside(ec, 1 - pi, below)))
     return Kept(candidate / ec if ec > candidate else 1.0, control / eb if eb > control else 1.0)
 
 
@@ -122,7 +119,4 @@ def most_beside(other: float, pi: float, z: float) -> float:
     """The most events x of an arm beside `other` of the other arm that are within z standard deviations of its share `pi`
     of all of them, x <= (x + other) pi + z sqrt((x + other) pi (1 - pi)), with the skewness term of Cornish and Fisher;
     at least 1."""
-    q = 1 - pi
-    root = (z * math.sqrt(pi * q) + math.sqrt(z * z * pi * q + 4 * q * other)) / (2 * q)
-    skew = (z * z - 1) * (1 - 2 * pi) / 6
-    return max(1.0, root * root - other + max(0.0, min(skew, 1.0)))
+    return evidence_loops().most_beside(other, pi, z)

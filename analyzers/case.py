@@ -84,9 +84,10 @@ class Case:
 
 def case_of(spec: ExperimentSpec, trial: Trial, now: Situation) -> Case:
     """What every SLI reads now, and which of them make HARM."""
-    read = tuple((sli, kinds()[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True))
+    known = kinds()
+    read = tuple([(sli, known[sli.type].read(state)) for sli, state in zip(spec.slis, trial.states, strict=True)])
     limit = max(len(spec.candidates), 1) / spec.policy.alpha
-    acting = tuple(item for item in read if enforced(spec, item[0]))
+    acting = tuple([item for item in read if enforced(spec, item[0])])
     threshold = max(len(acting), 1) * limit
     log_mean = log_mean_harm([reading.log_harm for _, reading in acting])
     culprits: tuple[tuple[SliSpec, Reading], ...] = ()
@@ -96,7 +97,7 @@ def case_of(spec: ExperimentSpec, trial: Trial, now: Situation) -> Case:
         # vanished requests are named first: they may be why the rest looks bad
         culprits = tuple(sorted(culprits, key=lambda item: item[1].log_safety is not None))
     needed = _needed(read, spec.policy.beta, trial.rate)
-    not_safe = tuple(sli for sli, reading in acting if not _safe(reading, spec.policy.beta))
+    not_safe = tuple([sli for sli, reading in acting if not _safe(reading, spec.policy.beta)])
     return Case(spec, trial, now, read, limit, threshold, log_mean, needed, culprits, acting, not_safe)
 
 

@@ -49,36 +49,14 @@ _LOG_GRID: Floats = np.log(GRID)
 EVEN: Floats = np.zeros(BETS)
 """Logs of weights that are all the same."""
 NO_TILT: Floats = np.zeros(2 * BETS)
+ONE: Floats = np.ones(1)
+"""The relative margin of equal rates."""
 _BETS: list[tuple[float, float]] = list(zip(GRID.tolist(), _LOG_GRID.tolist(), strict=True))
-
-
-def increments(
-    nc: float, nb: float, ec: float | Floats, eb: float | Floats, r0: float | Floats = 1.0, d: float = 0.0,
-    kept: Kept = ALL,
-) -> Floats:  # fmt: skip
-    """l(r) of one window, float64 (m, 16): one row per margin, one column per bet.
-
-    `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d` the
-    margin; `ec`, `eb`, `r0` are numbers or float64 (m,), `r0` a number where there is a `d`. `kept`: what
-    `analyzers.bursts` believes of `ec` where r > 1, and of `eb` where r < 1; less than all lowers l.
-    """
-    rows = betted(ec, eb, log_control_factors(nc, nb, r0), kept)
-    return rows - d * tilts(nc, nb, float(r0)) if d else rows
-
-
-def betted(ec: float | Floats, eb: float | Floats, log_b: Floats, kept: Kept = ALL) -> Floats:
-    """``ec ln a + eb ln b`` as ``ec ln r + (ec + eb) ln b``, float64 (m, 16), of rows `log_b`; ln a = ln b + ln r."""
-    return evidence_loops().increments(_row(ec), _row(eb), log_b, _LOG_GRID, kept.candidate, kept.control)
 
 
 def log_control_factors(nc: float, nb: float, r0: float | Floats = 1.0) -> Floats:
     """ln b, float64 (m, 16)."""
     return evidence_loops().control_factors(float(nc), float(nb), _row(r0), GRID)
-
-
-def tilts(nc: float, nb: float, r0: float = 1.0) -> Floats:
-    """-dl/dd, float64 (16,): what one unit more of an absolute margin takes from each l(r)."""
-    return evidence_loops().tilts(float(nc), float(nb), r0, GRID)
 
 
 def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slice) -> float:
@@ -87,12 +65,12 @@ def growth(share: float, p_c: float, p_b: float, r0: float, d: float, bets: slic
     `share` in (0, 1) is the candidate's. Plain arithmetic: numpy costs more for eight numbers.
     """
     exposed, nb = r0 * share, 1 - share
-    best = -math.inf
-    lost_c, lost_b = share * p_c, nb * p_b
+    lost_c, lost = share * p_c, share * p_c + nb * p_b
+    found: list[float] = []
     for r, log_r in _BETS[bets]:
         b = (exposed + nb) / (r * exposed + nb)
-        best = max(best, lost_c * log_r + (lost_c + lost_b) * math.log(b) - d * share * (r * b - 1))
-    return best
+        found.append(lost_c * log_r + lost * math.log(b) - d * share * (r * b - 1))
+    return max(found)
 
 
 def _row(values: float | Floats) -> Floats:
@@ -103,9 +81,9 @@ def _row(values: float | Floats) -> Floats:
 class Counts:
     """Sums of l over windows.
 
-    `sums` float64 (m, 16), one row per margin; the first is the one asked about. `tilt` float64 (16,), see
-    `tilts`. `later` float64 (s, 8): the sums of the first margin's HARM bets from each later start point on,
-    `begun` bool (s,).
+    `sums` float64 (m, 16), one row per margin; the first is the one asked about. `tilt` float64 (16,): -dl/dd, what one
+    unit more of an absolute margin takes from each l(r) of the first. `later` float64 (s, 8): the sums of the first margin's
+    HARM bets from each later start point on, `begun` bool (s,).
     """
 
     sums: Floats
@@ -128,11 +106,30 @@ class Counts:
             self.sums + other.sums, self.tilt + other.tilt, self.later + other.later, self.begun | other.begun
         )
 
-    def add(self, rows: Floats, begun: Bools, harm: slice = ABOVE, tilt: Floats | None = None) -> Counts:
-        """One window more: its `increments`, the start points begun before it, which bets mean HARM."""
-        begun = self.begun | begun
-        sums, later = evidence_loops().add(self.sums, self.later, rows, begun, harm.start)
-        return Counts(sums, self.tilt if tilt is None else self.tilt + tilt, later, begun)
+    def add(
+        self, nc: float, nb: float, ec: float | Floats, eb: float | Floats, started: Bools, r0: float | Floats = 1.0,
+        d: float = 0.0, kept: Kept = ALL,
+    ) -> Counts:  # fmt: skip
+        """One window more, and the start points that lie before it; bets above the limit mean HARM.
+
+        `nc`, `nb` > 0 are requests (or exposures), `ec`, `eb` events (or sums of scores in [0, 1]), `r0`, `d` the
+        margin; `ec`, `eb`, `r0` are numbers or float64 (m,), `r0` a number where there is a `d`. `kept`: what
+        `analyzers.bursts` believes of `ec` where r > 1, and of `eb` where r < 1; less than all lowers l.
+        """
+        return Counts(*evidence_loops().add(
+            self.sums, self.tilt, self.later, self.begun, started, float(nc), float(nb), _row(ec), _row(eb), _row(r0), d,
+            kept.candidate, kept.control, GRID, _LOG_GRID,
+        ))  # fmt: skip
+
+    def add_betted(
+        self, ec: float, eb: float, log_b: Floats, started: Bools, harm: slice = ABOVE, kept: Kept = ALL
+    ) -> Counts:
+        """The same with known `log_control_factors`, and the bets that mean HARM; tells no `tilt`."""
+        sums, later, begun = evidence_loops().add_betted(
+            self.sums, self.later, self.begun, started, _row(ec), _row(eb), log_b, _LOG_GRID, kept.candidate, kept.control,
+            harm.start, 0.0, NO_TILT,
+        )  # fmt: skip
+        return Counts(sums, self.tilt, later, begun)
 
     def log_e(self, bets: slice, phi: float = 1.0, row: int = 0) -> float:
         """ln e of one side at one margin; `phi` >= 1 is the design effect (section 2)."""

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzers.arm import ArmWindow, PairWindow
-from analyzers.counts import Counts, increments
+from analyzers.counts import Counts
 from analyzers.dispersion import Clumps
 from analyzers.kernels import value_loops
 from schemas.delta import AFFECTED_MAX
@@ -51,7 +51,9 @@ class Firsts:
         """Before the first window, with that many later start points."""
         return cls(Counts.zero(1, starts), Clumps.zero())
 
-    def add(self, pair: PairWindow, nc: float, nb: float, r0: float, d: float, begun: npt.NDArray[np.bool_]) -> Firsts:
+    def add(
+        self, pair: PairWindow, nc: float, nb: float, r0: float, d: float, started: npt.NDArray[np.bool_]
+    ) -> Firsts:
         """One window more, of `nc` and `nb` requests, with the margin `r0`, `d`; weighted rows say nothing."""
         control, candidate = pair.control, pair.candidate
         if control.weight_min != control.weight_max or candidate.weight_min != candidate.weight_max:
@@ -66,7 +68,7 @@ class Firsts:
         )
         kept = self.clumps.believed(nc, nb, ec, eb)
         return Firsts(
-            self.counts.add(increments(nc, nb, ec, eb, r0, d, kept), begun),
+            self.counts.add(nc, nb, ec, eb, started, r0, d, kept),
             self.clumps.add(nc, nb, ec, eb, r0, None, kept),
             pair.step, min(below_b, below_c), seen_b, seen_c,
         )  # fmt: skip

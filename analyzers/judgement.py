@@ -61,7 +61,7 @@ def judge(spec: ExperimentSpec, trial: Trial, now: Situation) -> Judgement:
         answer = _watched(answer)
     final = answer.action in ("PROMOTE", "ROLLBACK")
     return Judgement(
-        answer.action, answer.conclusion, answer.reason, tuple(account.evidence(case, *item) for item in case.read),
+        answer.action, answer.conclusion, answer.reason, account.evidence(case),
         None if final else case.needed, _weight(case, answer.action), account.budget(case, answer.action, answer.conclusion),
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def judge_watch(spec: ExperimentSpec, trial: Trial, now: Situation, change: str)
     answer = quality or _harm(case) or asked
     reason = f"{change}: {answer.reason}"
     return Judgement(
-        answer.action, answer.conclusion, reason, tuple(account.evidence(case, *item) for item in case.read), None,
+        answer.action, answer.conclusion, reason, account.evidence(case), None,
         _weight(case, answer.action), account.budget(case, answer.action, answer.conclusion),
     )  # fmt: skip
 

@@ -94,8 +94,8 @@ class Means:
         delta = (candidate.mean - shift) / scale - self.ratio
         u = delta * math.sqrt(h)
         centre, sd = self.d, self._sd(candidate, control, h)
-        high = min(delta, centre + self.bursts.above(apart[1]) * sd)
-        low = max(delta, centre - self.bursts.below(apart[0]) * sd)
+        above, below = self.bursts.counting(apart)
+        high, low = min(delta, centre + above * sd), max(delta, centre - below * sd)
         difference, control_part, buckets = self.difference, self.control, self.buckets
         if self.units and candidate.counts is not None:
             difference, control_part, buckets = evidence_loops().mean_residuals(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import ArmWindow, PairWindow
-from analyzers.counts import ABOVE, BELOW, Counts, growth, increments, mean_of_logs, tilts
+from analyzers.counts import BELOW, ONE, Counts, growth, mean_of_logs
 from analyzers.dispersion import Buckets, Clumps
 from analyzers.firsts import Firsts
 from analyzers.interval import RATIOS, of_differences, of_ratios
@@ -123,17 +123,13 @@ class ShareSli:
             return state
         borne_out = self.borne_out(pair, ec, eb)
         kept = state.clumps.believed(nc, nb, ec, eb, borne_out)
-        if state.relative:
-            rows, tilt = increments(nc, nb, ec, eb, _margins(state.r0), kept=kept), None
-        else:
-            tilt = tilts(nc, nb)
-            rows = increments(nc, nb, ec, eb, kept=kept) - state.d * tilt
         starts = state.starts.at(pair.start_us)
-        begun = starts.begun(pair.start_us, pair.step)
-        firsts = state.firsts and state.firsts.add(pair, nc, nb, state.r0, state.d, begun)
+        started = starts.begun(pair.start_us, pair.step)
+        margins = _margins(state.r0) if state.relative else ONE
+        firsts = state.firsts and state.firsts.add(pair, nc, nb, state.r0, state.d, started)
         return State(
             state.relative, state.r0, state.d, state.units, state.alpha, state.beta, starts,
-            state.counts.add(rows, begun, ABOVE, tilt),
+            state.counts.add(nc, nb, ec, eb, started, margins, state.d, kept),
             state.clumps.add(nc, nb, ec, eb, state.r0, self._units(state, pair), kept, borne_out),
             state.n_baseline + pair.control.rows, state.n_candidate + pair.candidate.rows,
             1.0 if against is not None else current_share(pair.share, nc, nb), against, state.scale, state.detail, firsts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from analyzers import tripwires
 from analyzers.arm import ArmWindow, PairWindow
 from analyzers.clustering import Clustering
 from analyzers.gates import Gates
+from analyzers.lockstep import in_step
 from analyzers.sample_ratio import SampleRatio
 from analyzers.sli import Plan
 from analyzers.slis import kinds
@@ -88,19 +90,24 @@ def start(spec: ExperimentSpec, candidate: str) -> Trial:
 
 def step(trial: Trial, pair: PairWindow) -> Trial:
     """The trial after one more closed window; windows come in time order, empty ones too."""
+    (stepped,) = in_step([steps(trial, pair)])
+    return stepped
+
+
+def steps(trial: Trial, pair: PairWindow) -> Generator[None, None, Trial]:
+    """`step`, which stops before each SLI, for many in step (`analyzers.lockstep`)."""
     gates, ratio = trial.gates.add(pair), trial.ratio.add(pair)
     claimed = trial.randomization == "request"
     clustering = trial.clustering.add(pair) if claimed else trial.clustering
-    known_kinds = kinds()
-    compared = standardised(pair)
-    states = tuple(
-        known_kinds[kind].step(state, compared) for kind, state in zip(trial.types, trial.states, strict=True)
-    )
+    compared, states = standardised(pair), list[Any]()
+    for kind, state in zip(trial.types, trial.states, strict=True):
+        yield
+        states.append(kinds()[kind].step(state, compared))
     rate = _requests(pair.control) + _requests(pair.candidate)
     rate /= (pair.end_us - pair.start_us) / 1e6
     known = trial.first_us is not None
     return Trial(
-        trial.candidate, trial.control, trial.randomization, trial.types, states, gates, ratio,
+        trial.candidate, trial.control, trial.randomization, trial.types, tuple(states), gates, ratio,
         trial.invalid
         or gates.fault(trial.control, trial.candidate, trial.randomization)
         or (clustering.fault() if claimed else None),

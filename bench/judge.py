@@ -1,12 +1,13 @@
 """`python -m bench.judge`: what the judge costs for each cell and each round of judgement, into docs/scaling.md.
 
-No broker: production ingest tells what it would tell while it follows the log, and production judge takes it as its loop
-does, specs in force. CPU is that of the whole process.
+No broker: production ingest tells what it would tell while it follows the log, and production judge, in a process of its own
+as ever, takes it as its loop does, specs in force. CPU is that of the whole process.
 """
 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import platform
 import statistics
@@ -38,6 +39,7 @@ EVENTS = 2_500_000
 EXPERIMENTS = (200, 1000)
 END_US = 1_800_000_000_000_000
 TOPIC = "davy.events"
+CONFIG = Config.model_validate({"limits": {"delta_partitions": 1}})
 BEGIN = "<!-- judge: written by python -m bench.judge -->"
 FIVE_SLIS = SPEC.replace(
     "policy:",
@@ -48,7 +50,8 @@ FIVE_SLIS = SPEC.replace(
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds of CPU; `rounds_s` of rounds in which every experiment was judged over one closed window."""
+    """Seconds of CPU; `rounds_s` of rounds in which every experiment was judged over closed windows, `telling_s` the part of
+    each that adds these windows up and tells them."""
 
     experiments: int
     cells: int
@@ -56,6 +59,7 @@ class Cost:
     read_s: float
     fold_s: float
     rounds_s: list[float]
+    telling_s: list[float]
 
 
 class _TimedJudge(Judge):
@@ -63,12 +67,18 @@ class _TimedJudge(Judge):
 
     def __init__(self, settings: JudgeSettings) -> None:
         super().__init__(settings)
-        self.rounds: list[tuple[bool, float]] = []
+        self.rounds: list[tuple[bool, float, float]] = []
+        self._telling_s = 0.0
 
     def _round(self, touched: set[str], out: list[Any]) -> None:
         closed, begun = self.closed_us, time.process_time()
         super()._round(touched, out)
-        self.rounds.append((self.closed_us > closed > 0, time.process_time() - begun))
+        self.rounds.append((self.closed_us > closed > 0, time.process_time() - begun, self._telling_s))
+
+    def _summaries(self, closed_us: int, out: list[Any]) -> None:
+        begun = time.process_time()
+        super()._summaries(closed_us, out)
+        self._telling_s = time.process_time() - begun
 
 
 def main() -> None:
@@ -82,9 +92,13 @@ def main() -> None:
 
 def measure(events: int, experiments: int) -> Cost:
     """One judge over all that ingest tells of the events."""
-    config = Config.model_validate({"limits": {"delta_partitions": 1}})
-    log = list(told(Layout.of(config), events, experiments))
-    judge = _TimedJudge(JudgeSettings.of(config, 0, 1, {"id": TOPIC}))
+    log = list(told(Layout.of(CONFIG), events, experiments))
+    with multiprocessing.get_context("spawn").Pool(1, prepare) as pool:
+        return pool.apply(_measured, (log, events, experiments))
+
+
+def _measured(log: list[bytes], events: int, experiments: int) -> Cost:
+    judge = _TimedJudge(JudgeSettings.of(CONFIG, 0, 1, {"id": TOPIC}))
     begin_experiments(judge, experiments, END_US - events * 1_000_000 // RATE - BEFORE_US, FIVE_SLIS)
     judge.rounds.clear()
     gc.collect()
@@ -97,9 +111,10 @@ def measure(events: int, experiments: int) -> Cost:
             cells += len(delta.cells) if isinstance(delta, PackedCells) else 0
             judge.step(delta)  # pyright: ignore[reportArgumentType]  # all of it is readable
     spent = time.process_time() - begun
-    rounds = [seconds for judged, seconds in judge.rounds if judged]
+    rounds = [(seconds, telling) for judged, seconds, telling in judge.rounds if judged]
     return Cost(
-        experiments, cells, sum(map(len, log)), read_s, spent - read_s - sum(seconds for _, seconds in judge.rounds), rounds
+        experiments, cells, sum(map(len, log)), read_s, spent - read_s - sum(seconds for _, seconds, _ in judge.rounds),
+        [seconds for seconds, _ in rounds], [telling for _, telling in rounds],
     )  # fmt: skip
 
 
@@ -149,6 +164,9 @@ def table(costs: list[Cost], load: float) -> str:
         "us CPU per cell, folded and counted": [f"{1e6 * c.fold_s / c.cells:.1f}" for c in costs],
         "s CPU per round (windows closed, every experiment judged), median": [
             f"{statistics.median(c.rounds_s):.2f}" for c in costs
+        ],
+        "of these for adding windows up and telling them, median": [
+            f"{statistics.median(c.telling_s):.2f}" for c in costs
         ],
         "rounds": [str(len(c.rounds_s)) for c in costs],
         "us CPU per experiment and round": [

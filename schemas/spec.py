@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -218,7 +219,7 @@ class ExperimentSpec(Model):
     @property
     def candidates(self) -> tuple[str, ...]:
         """All variants but the control, in the order of the spec."""
-        return tuple(name for name in self.variants if name != CONTROL)
+        return _but_control(tuple(self.variants))
 
     def arm_of(self, version: str, variant: str | None) -> str | None:
         """The arm that a row of these labels is said to be of, whatever version that arm has; None: of no arm."""
@@ -329,3 +330,8 @@ def experiment_json_schema() -> dict[str, Any]:
     """JSON Schema of the YAML, as `davy schema Experiment` prints it."""
     schema = ExperimentSpec.model_json_schema(by_alias=True, mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+@lru_cache(maxsize=1024)
+def _but_control(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name != CONTROL)

@@ -7,7 +7,7 @@ evidence at a cut is always that of the windows as they are at that cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
 from analyzers import trial as trials
@@ -124,8 +124,11 @@ class Experiment:
         elif command in ENDING:
             self.closed = True
 
-    def advance(self, windows: Windows, closed_us: int, hold_reason: str | None) -> list[Judged]:
-        """Judge every window that ends at or before `closed_us` and was not judged; the last word on each candidate."""
+    def advance(
+        self, windows: Windows, closed_us: int, hold_reason: str | None
+    ) -> Generator[None, None, list[Judged]]:  # fmt: skip
+        """Judge every window that ends at or before `closed_us` and was not judged; the last word on each candidate. Stops
+        between what it does, so that it runs well in step with others (`analyzers.lockstep`)."""
         length = windows.length_us
         if self.next_window is None:
             first = windows.first(self.group)
@@ -140,8 +143,13 @@ class Experiment:
         while self.next_window + length <= closed_us and self.live:
             start, end = self.next_window, self.next_window + length
             arms = arms_of(self.spec, windows.labels(self.group, start))
-            for name in [name for name in self.spec.candidates if name not in self.finished]:
-                self.trials[name] = trials.step(self.trials[name], self._pair(name, arms, start, windows))
+            names = [name for name in self.spec.candidates if name not in self.finished]
+            pairs = [self._pair(name, arms, start, windows) for name in names]
+            yield
+            for name, pair in zip(names, pairs, strict=True):
+                self.trials[name] = yield from trials.steps(self.trials[name], pair)
+            yield
+            for name in names:
                 said[name] = self._asked(name, end, hold_reason, windows)
                 action = said[name].judgement.action
                 if action == "ROLLBACK" or self._over(end):

@@ -8,9 +8,10 @@ no timer and no I/O; a judge that stands still says nothing, and `expires_at` tu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from analyzers import service_watch
+from analyzers.lockstep import in_step
 from analyzers.watch import Change
 from schemas.budget import BudgetStatus
 from schemas.change import ChangeEvent
@@ -216,20 +217,18 @@ class Judge:
                 out.append(Repair(source, block))
         gap_changed, self.stuck = stuck != self.stuck, stuck
         hold, offsets = self._gap_reason(), self._offsets()
+        due = [
+            name
+            for name, experiment in self.experiments.items()
+            if closed and (moved or gap_changed or name in touched) and experiment.live
+        ]
+        said = dict(zip(due, in_step(
+            self._said(self.experiments[name], moved, gap_changed, name in touched, hold) for name in due
+        ), strict=True))  # fmt: skip
         for name, experiment in self.experiments.items() if closed else ():
-            asked = name in touched
-            if moved and experiment.watches:
-                out.extend(
-                    self._verdict(experiment, judged, offsets) for judged in experiment.watch(self.windows, closed)
-                )
-            if not (moved or gap_changed or asked) or not experiment.live:
-                continue
-            experiment.limit = self.budgets.limit(experiment.spec)
-            fresh = asked and experiment.next_window is None
-            said = experiment.advance(self.windows, closed, hold) if moved or fresh else []
-            if not said and (gap_changed or asked):
-                said = experiment.again(closed, hold, self.windows)
-            out.extend(self._verdict(experiment, judged, offsets) for judged in said)
+            watched = experiment.watch(self.windows, closed) if moved and experiment.watches else []
+            for judged in (*watched, *said.get(name, ())):
+                out.append(self._verdict(experiment, judged, offsets))
         if moved:
             out.extend(self._watched(word, offsets) for word in self.services.look(self.windows, closed, self._judged))
             kept_from = closed - self.settings.keep_us - self.settings.lateness_us
@@ -238,6 +237,18 @@ class Judge:
             for experiment in self.experiments.values():
                 experiment.forget(kept_from)
         self.windows.forget_totals()
+
+    def _said(
+        self, experiment: Experiment, moved: bool, gap_changed: bool, asked: bool, hold: str | None
+    ) -> Generator[None, None, list[Judged]]:
+        """What is to be said of its candidates."""
+        experiment.limit = self.budgets.limit(experiment.spec)
+        said: list[Judged] = []
+        if moved or (asked and experiment.next_window is None):
+            said = yield from experiment.advance(self.windows, self.closed_us, hold)
+        if not said and (gap_changed or asked):
+            said = experiment.again(self.closed_us, hold, self.windows)
+        return said
 
     def _judged(self, group: Group) -> bool:
         """Whether an experiment looks after these requests."""

@@ -46,29 +46,58 @@ def begun(steps: Array, offsets_us: Array, step: int, since_us: int) -> Array:
 
 
 @making
-def increments(ec: Array, eb: Array, log_b: Array, log_bets: Array, kept_c: float, kept_b: float) -> Array:
-    """``ec ln a + eb ln b``, float64 (m, 16), where `ec`, `eb` float64 and the rows of `log_b` are m each or 1."""
-    rows = max(len(ec), len(eb), len(log_b))
-    out = np.empty((rows, len(log_bets)))
-    for i in range(rows):
+def add_betted(
+    sums: Array, later: Array, begun: Array, started: Array, ec: Array, eb: Array, log_b: Array, log_bets: Array,
+    kept_c: float, kept_b: float, first: int, d: float, tilt: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """`sums` with one window's ``ec ln a + eb ln b - d nc (a - 1)``, where `ec`, `eb` and the rows of `log_b` are m each or 1;
+    `later` with that of the first row's side from bet `first` on, where it has `begun` or just `started`; and where it has."""
+    sums, later, begun = sums.copy(), later.copy(), begun | started
+    for i in range(len(sums)):
         c, b, row = ec[i % len(ec)], eb[i % len(eb)], i % len(log_b)
         for k in range(len(log_bets)):
             if k < SIDE:
-                out[i, k] = c * kept_c * log_bets[k] + (c * kept_c + b) * log_b[row, k]
+                value = c * kept_c * log_bets[k] + (c * kept_c + b) * log_b[row, k]
             else:
-                out[i, k] = c * log_bets[k] + (c + b * kept_b) * log_b[row, k]
-    return out
+                value = c * log_bets[k] + (c + b * kept_b) * log_b[row, k]
+            value -= d * tilt[k]
+            sums[i, k] += value
+            if i == 0 and first <= k < first + SIDE:
+                for s in range(len(later)):
+                    if begun[s]:
+                        later[s, k - first] += value
+    return sums, later, begun
 
 
 @making
-def add(sums: Array, later: Array, rows: Array, begun: Array, first: int) -> tuple[Array, Array]:
-    """`sums` and `later` with one window's `rows` added, the latter where it has `begun`, of the side from bet `first` on."""
-    both, since = sums + rows, later.copy()
-    for s in range(len(later)):
-        if begun[s]:
-            for k in range(SIDE):
-                since[s, k] += rows[0, first + k]
-    return both, since
+def add(
+    sums: Array, tilt: Array, later: Array, begun: Array, started: Array, nc: float, nb: float, ec: Array, eb: Array,
+    r0: Array, d: float, kept_c: float, kept_b: float, bets: Array, log_bets: Array,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """The same, and `tilt`, with bets above the limit as HARM, at each relative margin `r0` float64 (m,)."""
+    moved = tilts(nc, nb, r0[0], bets)
+    sums, later, begun = add_betted(
+        sums, later, begun, started, ec, eb, control_factors(nc, nb, r0, bets), log_bets, kept_c, kept_b, 0, d, moved
+    )
+    return sums, tilt + moved, later, begun
+
+
+@compiled
+def most_beside(other: float, pi: float, z: float) -> float:
+    """See `analyzers.bursts`."""
+    q = 1 - pi
+    root = (z * math.sqrt(pi * q) + math.sqrt(z * z * pi * q + 4 * q * other)) / (2 * q)
+    skew = (z * z - 1) * (1 - 2 * pi) / 6
+    return max(1.0, root * root - other + max(0.0, min(skew, 1.0)))
+
+
+@compiled
+def believed(
+    ec: float, eb: float, pi: float, above: float, below: float, most: float, always: float, sds: float
+) -> tuple[float, float]:
+    """Events of the candidate and of control that count (`analyzers.bursts`)."""
+    borne = max(ec - sds * math.sqrt(ec), 0.0) * (1 - pi) / pi  # a burst common to both is no burst of control's
+    return max(always, most_beside(eb, pi, above)), min(most_beside(ec, 1 - pi, below), max(most, borne))
 
 
 @compiled

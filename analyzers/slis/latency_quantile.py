@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import DURATION, ArmWindow, MeasureSum, PairWindow, SparseCounts
-from analyzers.counts import ABOVE, BELOW, Counts, growth, increments
+from analyzers.counts import ABOVE, BELOW, ONE, Counts, growth
 from analyzers.dispersion import Buckets, Clumps
 from analyzers.histogram import BINS, BINS_PER_OCTAVE, BINS_PER_QUARTER, MIDPOINTS, bin_of, lower_edge
 from analyzers.instances import slow_apart
@@ -197,7 +197,7 @@ def _judged(state: State, piece: Piece, nc: float, nb: float) -> State:
     h = nc * nb / (nc + nb)
     return State(
         state.p, state.relative, state.tolerance, state.units, state.alpha, state.beta, starts,
-        state.counts.add(increments(nc, nb, ec, eb, kept=kept), starts.begun(piece.start_us, piece.step)),
+        state.counts.add(nc, nb, ec, eb, starts.begun(piece.start_us, piece.step), ONE, 0.0, kept),
         state.clumps.add(nc, nb, slow_c, slow_b, 1.0, _buckets(state, piece), kept, borne_out),
         state.control.add(control, h / nb), state.candidate.add(candidate, h / nc),
         None, int(edge_b[_HARM]), int(edge_c[_HARM]),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from analyzers import forecast
 from analyzers.arm import ArmWindow, PairWindow
-from analyzers.counts import BELOW, Counts, betted, growth, log_control_factors
+from analyzers.counts import BELOW, Counts, growth, log_control_factors
 from analyzers.dispersion import Clumps, ShareClumps
 from analyzers.interval import RATIOS, of_ratios
 from analyzers.sample_ratio import share_clumps, traffic
@@ -69,10 +69,10 @@ class Throughput:
             return state
         starts = state.starts.at(pair.start_us)
         kept = state.clumps.believed(share, 1 - share, x, y)
-        rows = betted(x, y, _factors(share, state.kept), kept)
+        started, factors = starts.begun(pair.start_us, pair.step), _factors(share, state.kept)
         return State(
             state.kept, state.units, state.alpha, starts,
-            state.counts.add(rows, starts.begun(pair.start_us, pair.step), BELOW),
+            state.counts.add_betted(x, y, factors, started, BELOW, kept),
             state.clumps.add(share, 1 - share, x, y, kept=kept),
             share_clumps(state.shares, pair, share) if state.units else state.shares,
             state.seconds + (pair.end_us - pair.start_us) / 1e6,

@@ -17,12 +17,17 @@ def after(*zs: float) -> Bursts:
 
 
 def test_up_to_three_windows_confirm_nothing_and_four_of_five_do() -> None:
-    assert after(9.0).above() == after(9.0, 9.0).above() == after(9.0, 0.0, 9.0, 9.0, -1.0).above() == BELIEVED
-    assert after(9.0, 0.0, 8.0, 7.0, 9.0).above() == BELIEVED + 7
-    assert after(9.0, 8.0, 7.0).above() == BELIEVED
-    assert after(9.0, 8.0, 7.0, 9.0).above() == BELIEVED + 7
-    assert after(9.0, 8.0, 7.0, 9.0).below() == BELIEVED_SAFE
-    assert after(-9.0, -8.0, -7.0, -9.0).below() == BELIEVED_SAFE + 7
+    assert (
+        after(9.0).counting()[0]
+        == after(9.0, 9.0).counting()[0]
+        == after(9.0, 0.0, 9.0, 9.0, -1.0).counting()[0]
+        == BELIEVED
+    )
+    assert after(9.0, 0.0, 8.0, 7.0, 9.0).counting()[0] == BELIEVED + 7
+    assert after(9.0, 8.0, 7.0).counting()[0] == BELIEVED
+    assert after(9.0, 8.0, 7.0, 9.0).counting()[0] == BELIEVED + 7
+    assert after(9.0, 8.0, 7.0, 9.0).counting()[1] == BELIEVED_SAFE
+    assert after(-9.0, -8.0, -7.0, -9.0).counting()[1] == BELIEVED_SAFE + 7
     assert len(after(*range(20)).recent) == CONFIRMING
 
 

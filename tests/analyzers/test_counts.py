@@ -16,12 +16,10 @@ from analyzers.counts import (
     FROM_START,
     WEIGHTS,
     Counts,
-    betted,
-    increments,
     log_control_factors,
     mean_of_logs,
-    tilts,
 )  # fmt: skip
+from tests.analyzers.increments import increments, of_window
 from tests.analyzers.oracles import binomial_chances, log_sum_exp
 
 Window = tuple[int, int, int, int]
@@ -51,7 +49,6 @@ def test_margins_and_events_may_be_columns() -> None:
     rows = increments(100, 300, ec, 4.0, r0)
     for row, e, r in zip(rows, ec, r0, strict=True):
         np.testing.assert_allclose(row, plain(100, 300, e, 4, r, 0))
-    np.testing.assert_allclose(betted(ec, 4.0, log_control_factors(100, 300, r0)), rows)
 
 
 @given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(0.2, 3), st.floats(0, 1), st.floats(0, 1))
@@ -67,7 +64,8 @@ def test_what_is_not_believed_is_dropped_and_lowers_evidence(
 
 @given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(-0.01, 0.01))
 def test_tilt_moves_an_absolute_margin(nc: int, nb: int, ec: int, eb: int, d: float) -> None:
-    moved = increments(nc, nb, ec, eb)[0] - d * tilts(nc, nb)
+    still = of_window(nc, nb, ec, eb)
+    moved = still.sums[0] - d * still.tilt
     np.testing.assert_allclose(moved, increments(nc, nb, ec, eb, 1.0, d)[0], rtol=1e-9, atol=1e-9)
 
 
@@ -86,7 +84,7 @@ def build(items: list[Window], starts: int = 3) -> Counts:
     counts = Counts.zero(1, starts)
     for i, (nc, nb, ec, eb) in enumerate(items):
         begun = np.arange(starts) < i
-        counts = counts.add(increments(nc, nb, ec, eb, 1.0, 0.001), begun, ABOVE, tilts(nc, nb))
+        counts = counts.add(nc, nb, ec, eb, begun, 1.0, 0.001)
     return counts
 
 
@@ -118,15 +116,22 @@ def test_start_points_share_the_rest_of_the_weight() -> None:
 
 
 def test_a_start_point_that_has_not_begun_counts_as_one() -> None:
-    counts = Counts.zero(1, 4).add(increments(100, 100, 9, 1), np.zeros(4, np.bool_))
+    counts = Counts.zero(1, 4).add(100, 100, 9, 1, np.zeros(4, np.bool_))
     first = math.exp(counts.log_e(ABOVE))
     assert counts.log_harm() == pytest.approx(math.log(FROM_START * first + 1 - FROM_START))
 
 
 def test_a_begun_start_point_stays_begun() -> None:
-    rows = increments(100, 100, 9, 1)
-    counts = Counts.zero(1, 1).add(rows, np.array([True])).add(rows, np.array([False]))
-    np.testing.assert_allclose(counts.later[0], 2 * rows[0, ABOVE])
+    counts = Counts.zero(1, 1).add(100, 100, 9, 1, np.array([True])).add(100, 100, 9, 1, np.array([False]))
+    np.testing.assert_allclose(counts.later[0], 2 * increments(100, 100, 9, 1)[0, ABOVE])
+
+
+def test_bets_below_the_limit_may_mean_harm() -> None:
+    factors, begun = log_control_factors(100, 100, np.array([0.7, 1.0])), np.array([True, False])
+    counts = Counts.zero(2, 2).add_betted(9, 1, factors, begun, BELOW).add_betted(3, 4, factors, begun, BELOW)
+    for row, r0 in zip(counts.sums, (0.7, 1.0), strict=True):
+        np.testing.assert_allclose(row, np.add(plain(100, 100, 9, 1, r0, 0), plain(100, 100, 3, 4, r0, 0)))
+    np.testing.assert_allclose(counts.later, [counts.sums[0, BELOW], np.zeros(8)])
 
 
 def test_log_means_do_not_overflow() -> None:

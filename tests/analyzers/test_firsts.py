@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyzers.arm import ArmWindow, PairWindow, SparseCounts
-from analyzers.counts import Counts, increments
+from analyzers.counts import Counts
 from analyzers.dispersion import Clumps
 from analyzers.firsts import ALL, UNITS_MAX, Firsts
 from analyzers.kernels import value_loops
@@ -47,7 +47,7 @@ def counted(*events: tuple[int, int]) -> Firsts:
     counts, clumps = Counts.zero(1, 0), Clumps.zero()
     for ec, eb in events:
         kept = clumps.believed(ROWS, ROWS, ec, eb)
-        counts = counts.add(increments(ROWS, ROWS, ec, eb, kept=kept), NOTHING_BEGUN)
+        counts = counts.add(ROWS, ROWS, ec, eb, NOTHING_BEGUN, kept=kept)
         clumps = clumps.add(ROWS, ROWS, ec, eb, 1.0, None, kept)
     return Firsts(counts, clumps)
 

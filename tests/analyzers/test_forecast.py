@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from analyzers import forecast
-from analyzers.counts import ABOVE, BELOW, growth, increments
+from analyzers.counts import ABOVE, BELOW, growth
 from analyzers.means import log_evidence
+from tests.analyzers.increments import increments
 
 
 @pytest.mark.parametrize(("p", "d"), [(0.005, 0.001), (0.01, 0.005), (0.05, 0.01)])

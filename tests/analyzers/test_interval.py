@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analyzers.counts import ABOVE, BELOW, Counts, increments, tilts
+from analyzers.counts import ABOVE, BELOW, Counts
 from analyzers.interval import RATIOS, of_differences, of_ratios, root
+from tests.analyzers.increments import increments
 
 Window = tuple[int, int, int, int]
 ALPHA = 0.01
@@ -38,14 +39,14 @@ def bisect(rejected: Callable[[float], bool], inside: float, outside: float) -> 
 def ratios(items: list[Window]) -> Counts:
     counts = Counts.zero(1 + len(RATIOS), 0)
     for item in items:
-        counts = counts.add(increments(*item, np.append(1.1, RATIOS)), np.zeros(0, np.bool_))
+        counts = counts.add(*item, np.zeros(0, np.bool_), np.append(1.1, RATIOS))
     return counts
 
 
 def differences(items: list[Window], d: float) -> Counts:
     counts = Counts.zero(1, 0)
     for item in items:
-        counts = counts.add(increments(*item, 1.0, d), np.zeros(0, np.bool_), ABOVE, tilts(item[0], item[1]))
+        counts = counts.add(*item, np.zeros(0, np.bool_), 1.0, d)
     return counts
 
 
@@ -97,7 +98,7 @@ def test_coverage_at_all_times_together() -> None:
         counts = Counts.zero(1, 0)
         left = False
         for nc, nb, ec, eb in windows(1.5, seed):
-            counts = counts.add(increments(nc, nb, ec, eb), np.zeros(0, np.bool_), ABOVE, tilts(nc, nb))
+            counts = counts.add(nc, nb, ec, eb, np.zeros(0, np.bool_))
             lower, upper = of_differences(counts, 0.0, 1.0, ALPHA)
             left = left or not (lower or -1) <= 0.01 <= (upper or 1)
         missed += left

@@ -10,11 +10,11 @@ import pytest
 from analyzers import trial as trials
 from analyzers.arm import EMPTY
 from analyzers.case import Situation
-from analyzers.counts import increments
 from analyzers.judgement import Judgement, judge
 from analyzers.share_sli import VIRTUAL
 from schemas.spec import ExperimentSpec, load_specs
 from tests.analyzers.builders import arm, pair
+from tests.analyzers.increments import increments
 from tests.analyzers.oracles import binomial_chances
 
 TEXT = (

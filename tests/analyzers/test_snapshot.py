@@ -82,7 +82,7 @@ def test_foreign_classes_are_refused() -> None:
     with pytest.raises(snapshot.Unsnapshotable):
         snapshot.load(Foreign, {"type": f"{__name__}:Foreign", "x": 1})
     with pytest.raises(snapshot.Unsnapshotable):
-        snapshot.load(Foreign, {"type": "analyzers.counts:increments"})
+        snapshot.load(Foreign, {"type": "analyzers.counts:growth"})
     with pytest.raises(snapshot.Unsnapshotable):
         snapshot.load(Trial, snapshot.dump(Gates()))
 

@@ -270,7 +270,9 @@ def test_what_left_kafka_unread_is_told_and_the_rest_is_there(kafka: KafkaBroker
     assert missed
     with running(worker):
         until(partial(caught_up, config), CATCH_UP_S, "the rest was read")
-        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if '"events left Kafka unread"' in line]
+        lines = [
+            json.loads(line) for line in worker.log.read_text().splitlines() if '"events left Kafka unread"' in line
+        ]
         assert {line["partition"]: line["count"] for line in lines} == missed
         there = {place: row for place, row in shown(config).items() if place[1] >= cut.get(place[0], 0)}
         assert there == sample(config)

@@ -47,13 +47,6 @@ def test_an_end_lies_where_the_limit_is_passed(low: int, high: int, limit: float
     assert math.isnan(upper) if high == 40 else high <= upper <= high + 1
 
 
-def test_later_start_points_grow_once_they_have_begun() -> None:
-    rows, later = RNG.normal(size=(3, 16)), RNG.normal(size=(2, 8))
-    sums, since = evidence.add(np.ones((3, 16)), later, rows, np.array([True, False]), 8)
-    np.testing.assert_allclose(sums, 1 + rows)
-    np.testing.assert_allclose(since, [later[0] + rows[0, 8:], later[1]])
-
-
 def test_residuals_of_units_and_of_means() -> None:
     requests = RNG.integers(1, 50, (2, 128)).astype(np.float64)
     events = RNG.integers(0, 5, (2, 128)).astype(np.float64)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from analyzers.arm import SparseCounts
-from analyzers.counts import ABOVE, BELOW, WEIGHTS, increments
+from analyzers.counts import ABOVE, BELOW, WEIGHTS
 from analyzers.histogram import bin_of
 from analyzers.sli import Plan
 from analyzers.slis.latency_quantile import SLI, Profile, State
 from tests.analyzers.builders import P99, Traffic, arm, pair, sli
+from tests.analyzers.increments import increments
 
 PLAN = Plan(units=False, alpha=0.01, beta=0.05, steps=1, duration_us=10**15)
 
