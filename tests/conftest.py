@@ -21,7 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without --full the long ones are left out, and counted as deselected."""
+    """Without --full the long ones are left out, and counted as deselected. What must be alone comes first, so that one worker
+    has all of it and the other need not wait."""
+    items.sort(key=lambda item: "alone" not in getattr(item, "fixturenames", ()))
     if config.getoption("--full"):
         return
     long = [item for item in items if item.get_closest_marker("full")]

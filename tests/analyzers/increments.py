@@ -11,20 +11,6 @@ from analyzers.counts import Counts
 Floats = npt.NDArray[np.float64]
 
 
-def of_window(
-    nc: float,
-    nb: float,
-    ec: float | Floats,
-    eb: float | Floats,
-    r0: float | Floats = 1.0,
-    d: float = 0.0,
-    kept: Kept = ALL,
-) -> Counts:
-    """Sums of that window alone, without later start points."""
-    rows = max(np.size(ec), np.size(eb), np.size(r0))
-    return Counts.zero(rows, 0).add(nc, nb, ec, eb, np.zeros(0, np.bool_), r0, d, kept)
-
-
 def increments(
     nc: float,
     nb: float,
@@ -35,4 +21,5 @@ def increments(
     kept: Kept = ALL,
 ) -> Floats:
     """l(r) of it, float64 (m, 16)."""
-    return of_window(nc, nb, ec, eb, r0, d, kept).sums
+    rows = max(np.size(ec), np.size(eb), np.size(r0))
+    return Counts.zero(rows, 0).add(nc, nb, ec, eb, np.zeros(0, np.bool_), r0, d, kept).sums

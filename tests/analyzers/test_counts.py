@@ -19,7 +19,7 @@ from analyzers.counts import (
     log_control_factors,
     mean_of_logs,
 )  # fmt: skip
-from tests.analyzers.increments import increments, of_window
+from tests.analyzers.increments import increments
 from tests.analyzers.oracles import binomial_chances, log_sum_exp
 
 Window = tuple[int, int, int, int]
@@ -64,7 +64,7 @@ def test_what_is_not_believed_is_dropped_and_lowers_evidence(
 
 @given(numbers, numbers, st.integers(0, 50), st.integers(0, 50), st.floats(-0.01, 0.01))
 def test_tilt_moves_an_absolute_margin(nc: int, nb: int, ec: int, eb: int, d: float) -> None:
-    still = of_window(nc, nb, ec, eb)
+    still = Counts.zero(1, 0).add(nc, nb, ec, eb, np.zeros(0, np.bool_))
     moved = still.sums[0] - d * still.tilt
     np.testing.assert_allclose(moved, increments(nc, nb, ec, eb, 1.0, d)[0], rtol=1e-9, atol=1e-9)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.streams.simulation import RATES, World
 from tests.streams.simulation_mutants import MUTANTS, Mutant, a_store_that_keeps_the_last_arrival
 
-CHUNKS, SEEDS = 6, 300
+CHUNKS, SEEDS = 4, 200
 CHUNKS_FULL, SEEDS_FULL = 100, 10_000
 MUTANT_SEEDS = 400
 """A mutant must show within so many schedules."""

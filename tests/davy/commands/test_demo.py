@@ -15,9 +15,10 @@ from davy.commands.demo import free_port
 from schemas.errors import UserError
 from tests.support.demo import END_S, START_S, running, to_its_end
 
-pytestmark = pytest.mark.usefixtures("alone")
+alone = pytest.mark.usefixtures("alone")
 
 
+@alone
 @pytest.mark.parametrize(
     "scenario", ["healthy", pytest.param("blip", marks=pytest.mark.full)]
 )  # errors: the notebooks' tests look at what it left behind
@@ -30,6 +31,7 @@ def test_a_scenario_that_ends(tmp_path: Path, scenario: str) -> None:
     assert (tmp_path / "logs" / "judge.log").is_file()
 
 
+@alone
 @pytest.mark.parametrize(("scenario", "conclusion"), [("no-traffic", "NO_DATA"), ("mismatch", "INVALID")])
 def test_a_scenario_that_holds(tmp_path: Path, scenario: str, conclusion: str) -> None:
     with running(scenario, tmp_path) as demo:
@@ -40,6 +42,7 @@ def test_a_scenario_that_holds(tmp_path: Path, scenario: str, conclusion: str) -
         assert demo.end() == 3
 
 
+@alone
 def test_the_demo_ends_by_itself(tmp_path: Path) -> None:
     begun = time.monotonic()
     command = [sys.executable, "-m", "davy", "demo", "--json", "--port", "0", "--duration", "12"]
