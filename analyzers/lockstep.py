@@ -23,16 +23,12 @@ def in_step(works: Iterable[Generator[None, None, T]]) -> list[T]:
     other begins
     ['one is done', 'other is done']
     """
-    all_of_them = list(works)
-    found: dict[int, T] = {}
-    running = list(range(len(all_of_them)))
-    while running:
-        still: list[int] = []
-        for i in running:
+    waiting, found = dict(enumerate(works)), dict[int, T]()
+    while waiting:
+        for i, work in list(waiting.items()):
             try:
-                next(all_of_them[i])
-                still.append(i)
+                next(work)
             except StopIteration as end:
                 found[i] = end.value
-        running = still
-    return [found[i] for i in range(len(all_of_them))]
+                del waiting[i]
+    return [value for _, value in sorted(found.items())]
