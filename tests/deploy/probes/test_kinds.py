@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ def http(status: int, body: bytes = b"", wait_s: float = 0.0) -> Iterator[str]:
             time.sleep(wait_s)
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(BrokenPipeError):  # who asked has given up
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
