@@ -92,7 +92,9 @@ def main() -> int:
 
 def real(seconds: float) -> tuple[dict[str, Samples], list[float], str]:
     """The system of the fail-safe matrix, without a fault."""
-    subprocess.run([sys.executable, "-m", "streams.warm"], check=True)  # who compiles loops keeps 100 MiB of the compiler
+    subprocess.run(
+        [sys.executable, "-m", "streams.warm"], check=True
+    )  # who compiles loops keeps 100 MiB of the compiler
     with tempfile.TemporaryDirectory(prefix="davy-soak-") as folder, System(Path(folder), SERVICES) as system:
         matrix = Matrix(system)
         matrix.begin()
