@@ -6,6 +6,7 @@ It speaks Kafka's protocol, but keeps no commit metadata and forgets everything 
 from __future__ import annotations
 
 import ctypes
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,13 +23,28 @@ from schemas.errors import InfrastructureError
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.05
+PORTS, PORTS_TRIED = range(10_000, 32_768), 50
+"""Linux gives those from 32,768 on to outgoing connections (net.ipv4.ip_local_port_range)."""
 _PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """A loopback port that nobody listens on; where one is to be had none that the system gives to outgoing connections, which
+    could have it before who is to listen does."""
+    for _ in range(PORTS_TRIED):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        if _bound(port):
+            return port
+    return _bound(0)
+
+
+def _bound(port: int) -> int:
+    """The port, 0 where it is taken; any for 0."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
         return int(probe.getsockname()[1])
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from streams.embedded import free_port
+
 READY_TIMEOUT_S = 60.0
 _CONFIG = """<?xml version="1.0"?>
 <yandex>
@@ -53,13 +55,13 @@ class ClickhouseServer:
 
     def __init__(self, folder: Path, port: int | None = None, users: str | None = None) -> None:
         self.folder = folder
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.url = f"clickhouse://analyst:s3cret@127.0.0.1:{self.port}/davy"
         self.process: subprocess.Popen[bytes] | None = None
         self._binary = _installed()
         for name in ("data", "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        config = _CONFIG.format(tcp=self.port, http=_free_port(), folder=folder)
+        config = _CONFIG.format(tcp=self.port, http=free_port(), folder=folder)
         (folder / "config.xml").write_text(config)
         (folder / "users.xml").write_text(_USERS)
         if users is not None:
@@ -125,12 +127,6 @@ def _installed() -> str:
 
 def _which() -> str | None:
     return shutil.which("clickhouse-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
