@@ -39,7 +39,9 @@ export class Past {
     try {
       const since = await get(`${this.path}&points=200`);
       this.fault = since.fault;
-      if (since.held) this.whole = await get(`${this.path}&points=200&from=${since.held.from}&to=${since.to}`);
+      const whole = since.held ? await get(`${this.path}&points=200&from=${since.held.from}&to=${since.to}`) : null;
+      if (whole?.fault) this.fault = whole.fault; // the store went away between the two
+      else this.whole = whole ?? this.whole;
       if (!this.fault) this.since = Date.parse(since.windows.find((w) => w.variant !== null)?.start ?? "");
     } catch (error) { this.fault = error.message; }
     this.ondone();
